@@ -1,0 +1,1 @@
+"""Who acts: the pool that users write, and the built-in pools."""

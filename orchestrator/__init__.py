@@ -1,0 +1,1 @@
+"""Who decides the order: strategies, workflows and the facade."""

@@ -1,0 +1,1 @@
+"""Who learns: policies trained on replayed topics."""

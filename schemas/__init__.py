@@ -1,0 +1,74 @@
+"""What is said: every event and command as a frozen message, and the Avro schemas generated from them."""
+
+from schemas.catalog import MESSAGES
+from schemas.fills import OrderAccepted, OrderCanceled, OrderExpired, OrderFilled, OrderRejected, OrderReport
+from schemas.market import Bar, BarBlock, Instrument, SliceClosed, TickBlock
+from schemas.message import Message, canonical_json
+from schemas.orders import CancelOrder, OrderProposed, OrderTerms, Side, SubmitOrder
+from schemas.positions import Position, PositionsUpdated
+from schemas.risk import DenialCode, KillSwitchChanged, OrderDenied, RiskAssessed
+from schemas.signals import Direction, Signal
+from schemas.state import StateSaved
+from schemas.strategies import RebalanceFrequency, RiskLimits, StrategySpec, StrategyStarted, StrategyStopped
+from schemas.workflow import (
+    CancelWorkflow,
+    Command,
+    ExecuteStrategy,
+    ExecuteWorkflow,
+    RunStep,
+    StartStrategy,
+    StepCompleted,
+    StepFailed,
+    StepSpec,
+    StepState,
+    StopStrategy,
+    Workflow,
+)
+
+__all__ = [
+    "MESSAGES",
+    "Bar",
+    "BarBlock",
+    "CancelOrder",
+    "CancelWorkflow",
+    "Command",
+    "DenialCode",
+    "Direction",
+    "ExecuteStrategy",
+    "ExecuteWorkflow",
+    "Instrument",
+    "KillSwitchChanged",
+    "Message",
+    "OrderAccepted",
+    "OrderCanceled",
+    "OrderDenied",
+    "OrderExpired",
+    "OrderFilled",
+    "OrderProposed",
+    "OrderRejected",
+    "OrderReport",
+    "OrderTerms",
+    "Position",
+    "PositionsUpdated",
+    "RebalanceFrequency",
+    "RiskAssessed",
+    "RiskLimits",
+    "RunStep",
+    "Side",
+    "Signal",
+    "SliceClosed",
+    "StartStrategy",
+    "StateSaved",
+    "StepCompleted",
+    "StepFailed",
+    "StepSpec",
+    "StepState",
+    "StopStrategy",
+    "StrategySpec",
+    "StrategyStarted",
+    "StrategyStopped",
+    "SubmitOrder",
+    "TickBlock",
+    "Workflow",
+    "canonical_json",
+]

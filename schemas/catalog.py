@@ -1,0 +1,43 @@
+"""The catalogue of all messages, by name."""
+
+from __future__ import annotations
+
+from schemas import fills, market, orders, positions, risk, signals, state, strategies, workflow
+from schemas.message import Message
+
+MESSAGES: dict[str, type[Message]] = {
+    model.__name__: model
+    for model in (
+        market.Instrument,
+        market.Bar,
+        market.BarBlock,
+        market.TickBlock,
+        market.SliceClosed,
+        strategies.StrategyStarted,
+        strategies.StrategyStopped,
+        signals.Signal,
+        orders.OrderProposed,
+        orders.SubmitOrder,
+        orders.CancelOrder,
+        risk.OrderDenied,
+        risk.RiskAssessed,
+        risk.KillSwitchChanged,
+        fills.OrderAccepted,
+        fills.OrderRejected,
+        fills.OrderFilled,
+        fills.OrderCanceled,
+        fills.OrderExpired,
+        positions.PositionsUpdated,
+        workflow.ExecuteStrategy,
+        workflow.StartStrategy,
+        workflow.StopStrategy,
+        workflow.ExecuteWorkflow,
+        workflow.CancelWorkflow,
+        workflow.RunStep,
+        workflow.StepCompleted,
+        workflow.StepFailed,
+        workflow.Workflow,
+        state.StateSaved,
+    )
+}
+"""Message classes that may stand on a topic."""

@@ -1,0 +1,99 @@
+"""The base of every message, and the value types their fields share."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+
+class AvroType:
+    """Mark a field's annotation with the Avro type that carries it."""
+
+    def __init__(self, schema: object) -> None:
+        self.schema = schema
+
+
+def canonical_json(value: object) -> str:
+    """Write JSON with sorted keys and no NaN, so that equal values give equal bytes."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+
+
+def _json_object(value: object) -> object:
+    parsed = json.loads(value) if isinstance(value, str) else value
+    canonical_json(parsed)
+    return parsed
+
+
+Id = Annotated[str, Field(min_length=1, max_length=256)]
+"""A non-empty identifier."""
+InstrumentId = Annotated[str, Field(min_length=3, max_length=64, pattern=r"^[^\s.][^\s]*\.[A-Z0-9]+$")]
+"""SYMBOL.VENUE, for example AAPL.XNAS."""
+Nanoseconds = Annotated[int, Field(ge=0, lt=2**63)]
+"""A time in integer nanoseconds since 1970-01-01 UTC."""
+Money = Annotated[float, Field(allow_inf_nan=False)]
+"""An amount in the account's currency."""
+Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"""A non-negative amount in the account's currency."""
+Price = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+"""A price per unit in the instrument's currency."""
+Quantity = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+"""A positive number of units (shares, contracts, coins)."""
+Currency = Annotated[str, Field(pattern=r"^[A-Z]{3,5}$")]
+"""An ISO 4217 code, or an exchange's code for a crypto-currency."""
+JsonObject = Annotated[
+    dict[str, Any],
+    BeforeValidator(_json_object),
+    PlainSerializer(canonical_json, when_used="unless-none"),
+    AvroType("string"),
+]
+"""Free-form parameters; carried as one canonical JSON string."""
+
+
+class Message(BaseModel):
+    """A frozen, validated event or command.
+
+    NaN, infinities, unknown fields and empty identifiers are refused with a ValidationError.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+    def to_avro(self) -> dict[str, Any]:
+        """Return the record that the Avro writer takes."""
+        plain = _plain_fields(type(self))
+        values = self.__dict__
+        return {name: values[name] if simple else _to_avro(self, name) for name, simple in plain}
+
+    @classmethod
+    def from_avro(cls, record: dict[str, Any]) -> Self:
+        """Build and validate a message from a decoded Avro record."""
+        return cls.model_validate(record)
+
+
+@cache
+def _plain_fields(model: type[Message]) -> tuple[tuple[str, bool], ...]:
+    plain = {str, int, float, bool}
+    return tuple(
+        (name, field.annotation in plain and not _marks(field.metadata)) for name, field in model.model_fields.items()
+    )
+
+
+def _marks(metadata: list[Any]) -> bool:
+    return any(isinstance(mark, AvroType) for mark in metadata)
+
+
+def _to_avro(message: Message, name: str) -> Any:
+    value = getattr(message, name)
+    if _marks(type(message).model_fields[name].metadata) and isinstance(value, dict):
+        return canonical_json(value)
+    return _nested(value)
+
+
+def _nested(value: Any) -> Any:
+    if isinstance(value, Message):
+        return value.to_avro()
+    if isinstance(value, tuple):
+        return [_nested(item) for item in value]
+    return value
