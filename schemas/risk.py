@@ -56,8 +56,8 @@ class RiskAssessed(Message):
     """Largest fall from a peak, as a share of the peak."""
     volatility: float = Field(ge=0)
     """Annualised standard deviation of returns (ddof 1)."""
-    sharpe_ratio: float
-    """Annualised mean over standard deviation of returns, risk-free rate 0."""
+    sharpe_ratio: float | None = None
+    """Annualised mean over standard deviation of returns, risk-free rate 0; null where the returns do not vary."""
     ts_event: Nanoseconds
     """Time of the last observation, ns UTC."""
 

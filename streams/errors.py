@@ -76,6 +76,13 @@ class StoreError(FinAgentError):
 class HandlerError(FinAgentError):
     """A handler raised; the message names the pool and the record's place."""
 
+    def __init__(self, message: str, *, topic: str, poison: tuple[object, ...]) -> None:
+        super().__init__(message)
+        self.topic = topic
+        """Where the record stood."""
+        self.poison = poison
+        """Names the piece of work that must not be tried again."""
+
 
 class WorkflowError(FinAgentError):
     """A workflow is impossible or failed."""

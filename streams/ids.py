@@ -20,3 +20,8 @@ def row_id(source: str, instrument_id: str, interval: str, ts_event: int, sequen
 def timer_id(key: str, due: int) -> str:
     """Return the id of a timer's firing."""
     return str(uuid.uuid5(NAMESPACE, f"timer|{key}|{due}"))
+
+
+def slice_id(ts: int) -> str:
+    """Return the id of a slice: the cause of what a pool says about the slice as a whole."""
+    return str(uuid.uuid5(NAMESPACE, f"slice|{ts}"))

@@ -1,0 +1,1 @@
+"""The alpha pool: from prices to opinions."""

@@ -1,0 +1,161 @@
+"""The feed: puts market data on the log, slice by slice, and says which runs are active in each."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Self
+
+from pydantic import Field
+
+from agents.context import bar_id, tick_id
+from schemas import Bar, Instrument, Message, SliceClosed, StrategyStarted, StrategyStopped, TickBlock
+from streams.broker import Broker, Reader, Transactions, partition_of
+from streams.clock import Clock
+from streams.errors import InvalidData
+from streams.ids import derive_id, slice_id
+from streams.record import Envelope, Record, TopicPartition
+from streams.serde import Serde
+from streams.slices import FEED
+from streams.state import State, StateTable
+from streams.topics import BARS, INSTRUMENTS, STRATEGIES, TICKS, Topic
+
+Row = Bar | TickBlock
+_STRATEGIES = TopicPartition(STRATEGIES.name, 0)
+
+
+class FeedState(State):
+    """What the feed remembers."""
+
+    last_slice: int = -1
+    """Time of the last slice, ns UTC."""
+    rows: dict[str, int] = Field(default_factory=dict)
+    """Rows published so far, by topic."""
+    slices: int = 0
+    """Slices published so far."""
+
+
+class Feed:
+    """The one writer of live market data; opening another one fences this."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        partitions: Mapping[str, int],
+        clock: Clock,
+        serde: Serde,
+        connections: tuple[Transactions, Reader, StateTable],
+    ) -> None:
+        self._broker = broker
+        self._count = partitions["instrument"]
+        self._clock = clock
+        self._serde = serde
+        self._transactions, self._strategies, self._states = connections
+        self._active: dict[str, StrategyStarted] = {}
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, broker: Broker, partitions: Mapping[str, int], clock: Clock, serde: Serde
+    ) -> AsyncIterator[Self]:
+        """Become the feed, where the last one stopped."""
+        async with broker.transactions(FEED) as transactions:
+            states = StateTable(FEED, 0, serde)
+            await states.restore(broker)
+            start = await broker.beginnings([_STRATEGIES])
+            async with broker.reader(start) as strategies:
+                feed = cls(broker, partitions, clock, serde, (transactions, strategies, states))
+                await feed._catch_up()
+                yield feed
+
+    @property
+    def state(self) -> FeedState:
+        """Return what was published so far."""
+        return self._states.get(FeedState, FEED)
+
+    @property
+    def active(self) -> Mapping[str, StrategyStarted]:
+        """Return the runs that the next slice names."""
+        return self._active
+
+    async def _catch_up(self) -> None:
+        end = (await self._broker.ends([_STRATEGIES]))[_STRATEGIES]
+        while self._strategies.position(_STRATEGIES) < end:
+            for record in await self._strategies.poll(0.5):
+                self._learn(self._serde.decode(record.value))
+
+    def _learn(self, message: Message) -> None:
+        if isinstance(message, StrategyStarted):
+            self._active[message.run_id] = message
+        elif isinstance(message, StrategyStopped):
+            self._active.pop(message.run_id, None)
+
+    async def reference_data(self, instruments: Iterable[Instrument]) -> None:
+        """Publish what is known of the instruments."""
+        await self._transactions.commit(
+            [self._record(i, INSTRUMENTS, i.instrument_id, derive_id(i.instrument_id, FEED), None) for i in instruments]
+        )
+
+    async def publish(self, slices: Iterable[Sequence[Row]]) -> int:
+        """Publish slices in one transaction, each closed on every partition; return how many were new.
+
+        Slices up to the last one published are passed over: a feed that starts again goes on where it was.
+        Raises InvalidData where times go backwards.
+        """
+        await self._catch_up()
+        state, records, published, last = self.state, list[Record](), 0, -1
+        for rows in slices:
+            ts = max(row.ts_event for row in rows)
+            if ts <= last:
+                raise InvalidData(f"time goes backwards: slice {ts} after {last}")
+            last = ts
+            if ts <= state.last_slice:
+                continue
+            records += self._slice(ts, rows, state)
+            published += 1
+        if records:
+            await self._transactions.commit(records, None, lambda _: self._states.changes())
+        return published
+
+    def _slice(self, ts: int, rows: Sequence[Row], state: FeedState) -> list[Record]:
+        state.last_slice, state.slices = ts, state.slices + 1
+        counts: dict[tuple[str, int], int] = {}
+        records = []
+        for row in rows:
+            records.append(self._row(row, ts))
+            place = (records[-1].topic, partition_of(row.instrument_id, self._count))
+            size = len(row) if isinstance(row, TickBlock) else 1
+            counts[place] = counts.get(place, 0) + size
+            state.rows[place[0]] = state.rows.get(place[0], 0) + size
+        return records + [
+            self._closing(ts, topic, partition, counts.get((topic.name, partition), 0))
+            for topic in (TICKS, BARS)
+            for partition in range(self._count)
+        ]
+
+    def _row(self, row: Row, ts: int) -> Record:
+        if isinstance(row, TickBlock):
+            return self._record(row, TICKS, row.instrument_id, tick_id(row, 0), ts)
+        return self._record(row, BARS, row.instrument_id, bar_id(row), ts)
+
+    def _closing(self, ts: int, topic: Topic, partition: int, rows: int) -> Record:
+        runs = tuple(sorted(self._active))
+        closing = SliceClosed(ts_event=ts, source=FEED, partition=0, stage="data", runs=runs, rows=rows)
+        message_id = derive_id(slice_id(ts), FEED, topic.name, partition)
+        return self._record(closing, topic, str(partition), message_id, ts, partition)
+
+    def _record(
+        self, message: Message, topic: Topic, key: str, message_id: str, ts: int | None, partition: int | None = None
+    ) -> Record:
+        now = self._clock.now()
+        envelope = Envelope(
+            message_id=message_id,
+            type=type(message).__name__,
+            source=FEED,
+            ts_init=now,
+            correlation_id=str(ts) if ts is not None else message_id,
+            causation_id=message_id,
+            slice=ts,
+        )
+        value = self._serde.encode(message)
+        return Record(topic.name, key, value, envelope.headers(), partition, now // 1_000_000)

@@ -1,0 +1,1 @@
+"""The execution pool: the order life cycle and the paper venue."""

@@ -1,0 +1,1 @@
+"""The portfolio pool: from opinions to sizes, and the ledger of what happened."""

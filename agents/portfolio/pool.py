@@ -1,0 +1,149 @@
+"""The portfolio pool: target sizes from signals, and the ledger of every account."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agents.context import Because, Context, Slice
+from agents.pool import AgentPool
+from agents.portfolio.construction import propose
+from agents.portfolio.ledger import Ledger, apply, check_balance, mark, register, snapshot
+from agents.steps import Inputs, StepContext
+from schemas import (
+    Instrument,
+    OrderAccepted,
+    OrderCanceled,
+    OrderExpired,
+    OrderFilled,
+    OrderRejected,
+    PositionsUpdated,
+    RiskLimits,
+    Signal,
+    StrategyStarted,
+)
+from streams.errors import ConfigError
+from streams.ids import derive_id
+
+
+class TargetParameters(BaseModel):
+    """Parameters of the construct_targets step."""
+
+    model_config = ConfigDict(extra="forbid")
+    capital: float = Field(default=100_000.0, gt=0)
+    """Equity to size for, in the instruments' currency; no position is assumed."""
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    """The strategy's parameters."""
+
+
+def build() -> AgentPool:
+    """Return the pool."""
+    pool = AgentPool("portfolio", role="portfolio")
+
+    @pool.on
+    def on_report(
+        report: OrderAccepted | OrderRejected | OrderFilled | OrderCanceled | OrderExpired, ledger: Ledger
+    ) -> None:
+        """Book an execution report."""
+        apply(ledger, report)
+
+    @pool.on(phase="mark")
+    def on_marks(slice_: Slice, context: Context) -> Iterator[PositionsUpdated]:
+        """Open the accounts of new runs, mark positions, check that money adds up, tell the positions."""
+        for run in context.runs.values():
+            register(context.state(Ledger, run.account_id), run)
+        for ledger in context.each(Ledger):
+            for instrument_id, prices in slice_.prices.items():
+                mark(ledger, instrument_id, float(prices.values[-1]))
+            check_balance(ledger)
+            yield snapshot(ledger, slice_.ts)
+
+    @pool.on
+    def on_signal(signal: Signal, context: Context) -> None:
+        """Refuse a signal of a run that is not active here, or on what the run does not trade."""
+        run = context.runs.get(signal.run_id)
+        if run is None or run.account_id != signal.account_id:
+            raise ConfigError(f"run {signal.run_id!r} with account {signal.account_id!r} is not active")
+        if signal.instrument_id not in {instrument.instrument_id for instrument in run.instruments}:
+            raise ConfigError(f"run {signal.run_id!r} does not trade {signal.instrument_id}")
+
+    @pool.on(phase="construct")
+    def on_signals(slice_: Slice, context: Context) -> Iterator[Because]:
+        """Size the targets of each run."""
+        by_run: dict[str, list[tuple[str, Signal]]] = {}
+        for message_id, signal in slice_.of(Signal):
+            by_run.setdefault(signal.run_id, []).append((message_id, signal))
+        for run_id, signals in sorted(by_run.items()):
+            run = context.runs[run_id]
+            for proposal in propose(context.state(Ledger, run.account_id), run, signals, slice_.ts):
+                yield Because(proposal, proposal.signal_id)
+
+    @pool.step("construct_targets")
+    def construct_targets(parameters: TargetParameters, inputs: Inputs, step: StepContext) -> dict[str, Any]:
+        """Size the signals of an earlier step for an account that holds nothing."""
+        return _targets(parameters, inputs, step)
+
+    return pool
+
+
+def _targets(parameters: TargetParameters, inputs: Inputs, step: StepContext) -> dict[str, Any]:
+    instruments, closes = inputs.instruments(), inputs.column("close")
+    run = _what_if(parameters, instruments, step)
+    ledger = Ledger()
+    register(ledger, run)
+    for name, prices in closes.items():
+        mark(ledger, name, float(prices[-1]))
+    signals = [_signal(run, each, inputs.last_ts) for each in inputs.find("signals")]
+    named = [(derive_id(step.workflow_id, "portfolio", signal.instrument_id), signal) for signal in signals]
+    orders = [
+        {
+            "symbol": instruments[order.instrument_id].symbol,
+            "instrument_id": order.instrument_id,
+            "side": order.side,
+            "quantity": order.quantity,
+            "price": order.reference_price,
+            "weight": order.quantity * order.reference_price / parameters.capital,
+        }
+        for order in propose(ledger, run, named, inputs.last_ts)
+    ]
+    return {"orders": orders, "capital": parameters.capital}
+
+
+def _what_if(parameters: TargetParameters, instruments: dict[str, Instrument], step: StepContext) -> StrategyStarted:
+    currencies = sorted({instrument.currency for instrument in instruments.values()})
+    if len(currencies) != 1:
+        raise ConfigError(f"targets need instruments of one currency, got {', '.join(currencies) or 'none'}")
+    return StrategyStarted(
+        run_id=step.workflow_id,
+        strategy_id=step.workflow_id,
+        account_id=step.workflow_id,
+        workflow_id=step.workflow_id,
+        alpha_pool="alpha",
+        strategy_type="what_if",
+        lookback_period=1,
+        rebalance_frequency="bar",
+        parameters=parameters.parameters,
+        instruments=tuple(instruments.values()),
+        currency=currencies[0],
+        initial_cash=parameters.capital,
+        limits=RiskLimits(),
+        ts_event=step.ts,
+    )
+
+
+def _signal(run: StrategyStarted, given: dict[str, Any], ts: int) -> Signal:
+    return Signal(
+        run_id=run.run_id,
+        strategy_id=run.strategy_id,
+        account_id=run.account_id,
+        instrument_id=given["instrument_id"],
+        signal=given["signal"],
+        score=given["score"],
+        confidence=given["confidence"],
+        target_weight=given.get("target_weight"),
+        price=given["price"],
+        model=run.strategy_type,
+        ts_event=ts,
+    )

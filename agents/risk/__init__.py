@@ -1,0 +1,1 @@
+"""The risk pool: pre-trade limits, the kill switch, value at risk."""

@@ -1,0 +1,129 @@
+"""Decide on proposals: deny, or submit and reserve the cash until a terminal report."""
+
+from __future__ import annotations
+
+from agents.orders import OpenOrder
+from agents.risk.account import RiskAccount, RunTerms, apply, equity, mark, register, start_session, stop
+from agents.risk.case import Case, Denial, cash_needed, exceeds, session_loss
+from agents.risk.checks import first_denial
+from schemas.message import Message
+from schemas.orders import CancelOrder, OrderProposed, SubmitOrder
+from schemas.risk import KillSwitchChanged, OrderDenied
+from streams.ids import derive_id
+
+__all__ = [
+    "RiskAccount",
+    "RunTerms",
+    "apply",
+    "decide",
+    "end_of_marks",
+    "equity",
+    "mark",
+    "register",
+    "set_kill_switch",
+    "start_session",
+    "stop",
+]
+
+
+def decide(
+    account: RiskAccount,
+    proposal: OrderProposed,
+    commission_rate: float,
+    cash_buffer: float,
+    ts: int,
+    *,
+    count_sales: bool = False,
+) -> SubmitOrder | OrderDenied | None:
+    """Submit a proposal and reserve its cash, or deny it; return None for a proposal that was decided before.
+
+    commission_rate and cash_buffer are fractions of the notional. With count_sales, the proceeds of working sales count
+    as available cash. The order's id derives from the proposal's alone.
+    """
+    order_id = derive_id(proposal.proposal_id, "risk", 0)
+    if account.orders.knows(order_id):
+        return None
+    case = Case(account, proposal, commission_rate, cash_buffer, count_sales)
+    denial = first_denial(case)
+    if denial is not None:
+        account.orders.ended.add(order_id)
+        return _denied(proposal, denial, ts)
+    _open(case, order_id)
+    return _submitted(account, proposal, order_id, ts)
+
+
+def end_of_marks(account: RiskAccount, ts: int) -> list[Message]:
+    """Trip the kill switch where the session's loss exceeds the strictest max_daily_loss of the active runs."""
+    limits = [terms.limits.max_daily_loss for terms in account.runs.values() if terms.active]
+    loss = session_loss(account)
+    if not limits or not exceeds(loss, min(limits)):
+        return []
+    reason = (
+        f"equity fell {loss:.2%} since the start of session {account.session}, from {account.session_start_equity:,.2f}"
+        f" to {equity(account):,.2f} {account.currency}, limit {min(limits):.2%}"
+    )
+    return set_kill_switch(account, True, reason, ts)
+
+
+def set_kill_switch(account: RiskAccount, active: bool, reason: str, ts: int) -> list[Message]:
+    """Trip or release the kill switch; tripping cancels every open order. No change, no message."""
+    if account.kill_switch == active:
+        return []
+    account.kill_switch = active
+    changed = KillSwitchChanged(account_id=account.account_id, active=active, reason=reason, ts_event=ts)
+    return [changed, *(_cancels(account, reason, ts) if active else [])]
+
+
+def _cancels(account: RiskAccount, reason: str, ts: int) -> list[CancelOrder]:
+    return [
+        CancelOrder(
+            order_id=order_id,
+            run_id=order.run_id,
+            account_id=account.account_id,
+            instrument_id=order.instrument_id,
+            reason=reason,
+            ts_event=ts,
+        )
+        for order_id, order in sorted(account.orders.open.items(), key=lambda item: item[0])
+    ]
+
+
+def _open(case: Case, order_id: str) -> None:
+    account, proposal = case.account, case.proposal
+    account.orders.open[order_id] = OpenOrder(
+        run_id=proposal.run_id,
+        instrument_id=proposal.instrument_id,
+        leaves=case.change,
+        price=case.price,
+        status="SUBMITTED",
+    )
+    if proposal.side == "BUY":
+        account.reservations[order_id] = cash_needed(case)
+
+
+def _submitted(account: RiskAccount, proposal: OrderProposed, order_id: str, ts: int) -> SubmitOrder:
+    fields = proposal.model_dump() | {"ts_event": ts}
+    return SubmitOrder(
+        **fields,
+        order_id=order_id,
+        currency=account.currency,
+        multiplier=account.multipliers[proposal.instrument_id],
+        calendar=account.runs[proposal.run_id].calendars[proposal.instrument_id],
+    )
+
+
+def _denied(proposal: OrderProposed, denial: Denial, ts: int) -> OrderDenied:
+    return OrderDenied(
+        run_id=proposal.run_id,
+        strategy_id=proposal.strategy_id,
+        account_id=proposal.account_id,
+        instrument_id=proposal.instrument_id,
+        side=proposal.side,
+        quantity=proposal.quantity,
+        proposal_id=proposal.proposal_id,
+        code=denial.code,
+        reason=denial.reason,
+        limit=denial.limit,
+        value=denial.value,
+        ts_event=ts,
+    )

@@ -1,0 +1,107 @@
+"""The risk pool: decides on every proposal; the only writer of orders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from agents.context import Context, Slice
+from agents.pool import AgentPool
+from agents.risk.limits import RiskAccount, apply, decide, end_of_marks, mark, register, set_kill_switch, stop
+from agents.risk.var import assess
+from agents.steps import Answer, Inputs, StepContext
+from schemas import (
+    KillSwitchChanged,
+    Message,
+    OrderAccepted,
+    OrderCanceled,
+    OrderDenied,
+    OrderExpired,
+    OrderFilled,
+    OrderProposed,
+    OrderRejected,
+    RiskAssessed,
+    SubmitOrder,
+)
+
+
+class AssessParameters(BaseModel):
+    """Parameters of the assess_risk step."""
+
+    model_config = ConfigDict(extra="forbid")
+    model: Literal["var"] = "var"
+    """The method; risk_model is another name for it."""
+    weights: dict[str, float] | None = None
+    """Shares of value by instrument_id or symbol; None: equal ones."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _risk_model(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and "risk_model" in values:
+            return {("model" if name == "risk_model" else name): value for name, value in values.items()}
+        return values
+
+
+def build(*, commission_rate: float, cash_buffer: float) -> AgentPool:
+    """Return the pool; both rates are fractions of an order's notional that it sets aside besides the price."""
+    pool = AgentPool("risk", role="risk")
+
+    @pool.on
+    def on_report(
+        report: OrderAccepted | OrderRejected | OrderFilled | OrderCanceled | OrderExpired, account: RiskAccount
+    ) -> None:
+        """Book an execution report and release what it settles."""
+        apply(account, report)
+
+    @pool.on(phase="mark")
+    def on_marks(slice_: Slice, context: Context) -> Iterator[Message]:
+        """Open the accounts of new runs, close those of stopped ones, mark positions, check the session's loss."""
+        for run in context.runs.values():
+            register(context.state(RiskAccount, run.account_id), run)
+        for account in context.each(RiskAccount):
+            for run_id in account.runs:
+                if run_id not in context.runs:
+                    stop(account, run_id)
+            for instrument_id, prices in slice_.prices.items():
+                mark(account, instrument_id, float(prices.values[-1]), slice_.session_date)
+            yield from end_of_marks(account, slice_.ts)
+
+    @pool.on
+    def on_proposal(
+        proposal: OrderProposed, account: RiskAccount, context: Context
+    ) -> SubmitOrder | OrderDenied | None:
+        """Submit or deny."""
+        return decide(account, proposal, commission_rate, cash_buffer, context.ts)
+
+    @pool.on
+    def on_kill_switch(change: KillSwitchChanged, account: RiskAccount, context: Context) -> Iterator[Message]:
+        """Take an operator's word; what the pool itself published comes by here too and changes nothing."""
+        messages = set_kill_switch(account, change.active, change.reason, context.ts)
+        yield from (message for message in messages if not isinstance(message, KillSwitchChanged))
+
+    @pool.step("assess_risk")
+    @pool.step("assess_portfolio_risk")
+    def assess_risk(parameters: AssessParameters, inputs: Inputs, step: StepContext) -> Answer:
+        """Assess fixed weights over the fetched history."""
+        return _assessment(parameters, inputs, step)
+
+    return pool
+
+
+def _assessment(parameters: AssessParameters, inputs: Inputs, step: StepContext) -> Answer:
+    closes = inputs.common_closes()
+    ids = {instrument.symbol: name for name, instrument in inputs.instruments().items()}
+    weights = parameters.weights and {ids.get(name, name): weight for name, weight in parameters.weights.items()}
+    figures = assess(closes, weights)
+    assessed = RiskAssessed(
+        workflow_id=step.workflow_id,
+        model=parameters.model,
+        instruments=tuple(sorted(closes)),
+        observations=min(map(len, closes.values())) - 1,
+        ts_event=inputs.last_ts,
+        **{name: value for name, value in figures.items() if name in RiskAssessed.model_fields},
+    )
+    result = {"model": parameters.model, "observations": assessed.observations, "risk_metrics": figures}
+    return Answer(result, ((step.workflow_id, assessed),))

@@ -1,0 +1,1 @@
+"""The transaction cost pool: commission, spread and market impact."""

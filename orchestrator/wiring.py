@@ -1,0 +1,130 @@
+"""The composition root: from settings to brokers, pools and tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agents.alpha.pool import build as build_alpha
+from agents.data.pool import build as build_data
+from agents.data.sources import open_providers
+from agents.execution.pool import build as build_execution
+from agents.pool import SUFFIX, AgentPool
+from agents.portfolio.pool import build as build_portfolio
+from agents.processing import PoolProcessor, owner_of
+from agents.risk.pool import build as build_risk
+from agents.steps import StepProcessor
+from agents.transaction_cost.pool import build as build_transaction_cost
+from orchestrator.control import ContextOf, ControlProcessor
+from orchestrator.events import Context
+from orchestrator.planner import PoolInfo
+from orchestrator.settings import Settings
+from streams.broker import Broker
+from streams.errors import ConfigError
+from streams.host import TaskKind
+from streams.kafka_broker import KafkaBroker, KafkaOptions
+from streams.memory_broker import MemoryBroker
+from streams.redis_store import RedisStore
+from streams.store import MemoryStore, Store
+
+BUILT_IN = ("data", "alpha", "portfolio", "risk", "transaction_cost", "execution")
+
+
+def broker_of(settings: Settings) -> Broker:
+    """Return the broker that the settings name; in memory where they name none."""
+    kafka = settings.kafka
+    if not kafka.bootstrap:
+        return MemoryBroker()
+    return KafkaBroker(
+        KafkaOptions(
+            bootstrap=kafka.bootstrap,
+            prefix=kafka.prefix,
+            replication=kafka.replication,
+            transaction_timeout_ms=kafka.transaction_timeout_ms,
+        )
+    )
+
+
+def store_of(settings: Settings) -> Store:
+    """Return the store that the settings name; in memory where they name none."""
+    return RedisStore(settings.redis.url, prefix=settings.kafka.prefix) if settings.redis.url else MemoryStore()
+
+
+def partitions_of(settings: Settings) -> dict[str, int]:
+    """Return the partition count of each key family."""
+    return {**settings.kafka.partitions.model_dump(), "single": 1}
+
+
+def pool_of(name: str, settings: Settings) -> AgentPool:
+    """Return a built-in pool; raise ConfigError that lists them for another name."""
+    plain = name.replace("-", "_").removesuffix(SUFFIX)
+    match plain:
+        case "data":
+            return build_data(open_providers(settings.data.providers))
+        case "alpha":
+            return build_alpha()
+        case "portfolio":
+            return build_portfolio()
+        case "risk":
+            return build_risk(
+                commission_rate=settings.sandbox.commission_rate, cash_buffer=settings.risk.cash_buffer
+            )
+        case "transaction_cost":
+            return build_transaction_cost(settings.cost_model())
+        case "execution":
+            return build_execution(settings.cost_model())
+    raise ConfigError(f"Unknown pool {name!r}, expected one of {', '.join(BUILT_IN)}, or module:attr")
+
+
+def pools_of(settings: Settings) -> list[AgentPool]:
+    """Return the built-in pools that are enabled."""
+    return [pool_of(name, settings) for name in BUILT_IN if settings.agent_pools[name + SUFFIX].enabled]
+
+
+def known_pools(settings: Settings, pools: Sequence[AgentPool] = ()) -> dict[str, PoolInfo]:
+    """Return what the planner may address: the built-in pools, those in the settings, and those given."""
+    known = {name: PoolInfo(name, None, section.enabled) for name, section in settings.agent_pools.items()}
+    for pool in [*(pool_of(name, settings) for name in BUILT_IN), *pools]:
+        enabled = known[pool.address].enabled if pool.address in known else True
+        known[pool.address] = PoolInfo(pool.address, frozenset(pool.actions), enabled)
+    return known
+
+
+def context_of(settings: Settings, pools: Sequence[AgentPool] = ()) -> ContextOf:
+    """Return how advance learns of its surroundings."""
+    known = known_pools(settings, pools)
+    custom = {name.removesuffix(SUFFIX) for name in settings.agent_pools} - set(BUILT_IN)
+    alphas = frozenset({"alpha", *custom, *(pool.name for pool in pools if pool.role == "alpha")})
+
+    def context(message_id: str, now: int) -> Context:
+        return Context(
+            message_id=message_id,
+            now=now,
+            pools=known,
+            max_concurrent_tasks=settings.orchestrator.max_concurrent_tasks,
+            limits=settings.risk.limits,
+            initial_cash=settings.sandbox.initial_capital,
+            alpha_pools=alphas,
+        )
+
+    return context
+
+
+def kinds_of(pool: AgentPool) -> list[TaskKind]:
+    """Return a pool's tasks: one kind for its handlers, one for its workflow steps."""
+    kinds = []
+    if pool.handlers:
+        kinds.append(TaskKind(pool.name, owner_of(pool), lambda: PoolProcessor(pool)))
+    if pool.actions:
+        kinds.append(TaskKind(f"{pool.name}.steps", "workflow", lambda: StepProcessor(pool)))
+    return kinds
+
+
+def control_kind(context: ContextOf) -> TaskKind:
+    """Return the orchestrator's own tasks."""
+    return TaskKind(ControlProcessor.pool, "workflow", lambda: ControlProcessor(context))
+
+
+def all_kinds(pools: Sequence[AgentPool], context: ContextOf) -> list[TaskKind]:
+    """Return the tasks of a whole system."""
+    return [control_kind(context), *(kind for pool in pools for kind in kinds_of(pool))]
+

@@ -1,0 +1,124 @@
+"""Run tasks in this process: those of whose pools it is a member, on the partitions that the group gives it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from streams.broker import Broker, TopicConfig
+from streams.clock import Clock
+from streams.errors import BrokerError, Fenced, TopologyError
+from streams.serde import Serde
+from streams.slices import FEED
+from streams.task import Processor, Task
+from streams.topics import TOPICS, changelog, dead_letters
+
+log = logging.getLogger("finagent.host")
+RETRIES = 5
+"""Attempts to go on after the broker failed a task, before the process gives up and lets the group redeliver."""
+
+
+@dataclass(frozen=True)
+class TaskKind:
+    """A pool's tasks: their name, the key family that they are partitioned by, and how one is made."""
+
+    name: str
+    family: str
+    processor: Callable[[], Processor]
+
+
+async def create_topology(broker: Broker, partitions: Mapping[str, int], kinds: Sequence[TaskKind]) -> None:
+    """Create every topic, its dead letters and the changelogs; raise TopologyError where an existing count differs."""
+    counts = {**partitions, "single": 1}
+    wanted = {}
+    for topic in TOPICS.values():
+        wanted[topic.name] = TopicConfig(counts[topic.family], topic.compacted)
+        wanted[dead_letters(topic.name)] = TopicConfig(counts[topic.family])
+    for kind in kinds:
+        wanted[changelog(kind.name)] = TopicConfig(counts[kind.family], compacted=True)
+    wanted[changelog(FEED)] = TopicConfig(1, compacted=True)
+    await broker.create_topics(wanted)
+    present = await broker.topics()
+    for name, config in wanted.items():
+        if present.get(name) != config.partitions:
+            raise TopologyError(
+                f"topic {name} has {present.get(name)} partitions, expected {config.partitions}: all topics of one "
+                "key family need the same count, and it cannot be changed in place"
+            )
+
+
+@dataclass
+class Host:
+    """Tasks of some pools in one process."""
+
+    broker: Broker
+    kinds: Sequence[TaskKind]
+    partitions: Mapping[str, int]
+    clock: Clock
+    serde: Serde
+    on_commit: Callable[[Task], None] = lambda task: None
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    tasks: dict[str, Task] = field(default_factory=dict)
+    """Running tasks by id."""
+    failure: BaseException | None = None
+    """Why the host stopped by itself."""
+    _running: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+
+    async def run(self) -> None:
+        """Take part until stop is set; raise what made a task fail for good."""
+        joins = [asyncio.create_task(self._join(kind), name=f"join {kind.name}") for kind in self.kinds]
+        try:
+            await asyncio.gather(*joins)
+        finally:
+            self.stop.set()
+            await asyncio.gather(*joins, return_exceptions=True)
+        if self.failure is not None:
+            raise self.failure
+
+    async def _join(self, kind: TaskKind) -> None:
+        async def assigned(partitions: frozenset[int]) -> None:
+            await self._own(kind, partitions)
+
+        await self.broker.join(kind.name, changelog(kind.name), assigned, self.stop)
+
+    async def _own(self, kind: TaskKind, partitions: frozenset[int]) -> None:
+        mine = {f"{kind.name}.{partition}": partition for partition in partitions}
+        gone = [name for name in self._running if name.rpartition(".")[0] == kind.name and name not in mine]
+        for name in gone:
+            self.tasks[name].stop.set()
+        for name in gone:
+            await asyncio.wait([self._running.pop(name)])
+            del self.tasks[name]
+        for name, partition in mine.items():
+            if name not in self._running and not self.stop.is_set():
+                self._begin(name, kind, partition)
+
+    def _begin(self, name: str, kind: TaskKind, partition: int) -> None:
+        task = Task(self.broker, kind.processor(), partition, self.partitions, self.clock, self.serde, self.on_commit)
+        self.tasks[name] = task
+        self._running[name] = asyncio.create_task(self._supervise(task), name=f"task {name}")
+
+    async def _supervise(self, task: Task) -> None:
+        try:
+            await self._retried(task)
+        except Fenced as error:
+            log.warning("%s gives way: %s", task.id, error)
+        except BaseException as error:
+            log.error("%s stops: %s", task.id, error)
+            self.failure = error
+            self.stop.set()
+            raise
+
+    async def _retried(self, task: Task) -> None:
+        for attempt in range(RETRIES + 1):
+            try:
+                return await task.run()
+            except Fenced:
+                raise
+            except BrokerError as error:
+                if attempt == RETRIES:
+                    raise
+                log.warning("%s: %s; trying again", task.id, error)
+                await asyncio.sleep(min(0.2 * 2**attempt, 5))

@@ -1,0 +1,217 @@
+"""Slices: how the data plane keeps one order across processes and partitions.
+
+A feed publishes the rows of a slice and closes it on every market-data partition. Each pool works a slice in phases. A
+phase runs once every channel it takes from has closed that slice, over all its records in a total order that no
+partition or offset influences; then the pool closes the slice for those downstream:
+
+    feed -> (execution match) -> (portfolio mark, risk mark) ; feed -> (alpha decide) -> (portfolio construct)
+         -> (risk control) -> (execution accept) -> the next slice
+
+So execution matches a slice only after risk has decided on the one before, whatever the processes' speed: an order
+decided on a slice meets only later data, and the same log gives the same decisions.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from schemas import SliceClosed, StrategyStarted
+from streams.record import Event
+from streams.topics import DATA_PLANE_RANK, Family
+
+FEED = "feed"
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stage of a pool's work on a slice."""
+
+    name: str
+    takes: tuple[str, ...]
+    """Topics whose records it handles."""
+    announces: str | None = None
+    """Topic on which it tells that it is done."""
+
+
+@dataclass(frozen=True)
+class Role:
+    """A pool's place in the data plane."""
+
+    owner: Family
+    """Tasks are the partitions of this family."""
+    phases: tuple[Phase, ...]
+    tables: tuple[str, ...] = ()
+    """Single-partition topics that are read whole, ahead of slices."""
+
+
+ROLES: dict[str, Role] = {
+    "alpha": Role("account", (Phase("decide", ("ticks", "bars"), "signals"),), ("strategies",)),
+    "portfolio": Role(
+        "account",
+        (Phase("mark", ("ticks", "bars", "fills")), Phase("construct", ("signals",), "targets")),
+        ("strategies",),
+    ),
+    "risk": Role(
+        "account",
+        (Phase("mark", ("ticks", "bars", "fills")), Phase("control", ("targets", "risk"), "orders")),
+        ("strategies",),
+    ),
+    "execution": Role(
+        "instrument", (Phase("match", ("ticks", "bars"), "fills"), Phase("accept", ("orders",), "fills"))
+    ),
+}
+
+
+class Channel(NamedTuple):
+    """A stream of slice closings: who tells what on which partition."""
+
+    topic: str
+    partition: int
+    source: str
+    source_partition: int
+    stage: str
+
+
+class Frontier(BaseModel):
+    """The last phase that a task completed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    slice: int = -1
+    """The slice, ns UTC; -1 before the first."""
+    phase: int = -1
+    """Index of the phase within the role; -1: the slice before is complete."""
+    runs: tuple[str, ...] = ()
+    """The runs that are active in the slice."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a task handles in one go: a phase of a slice, or records outside slices (phase None)."""
+
+    phase: Phase | None
+    slice: int | None
+    events: Sequence[Event]
+    """Records in their total order."""
+    runs: tuple[str, ...] = ()
+    """The runs that are active in the slice."""
+    closings: Sequence[Event] = ()
+    """The slice closings that are settled with it."""
+
+
+@dataclass
+class SliceInbox:
+    """Hold records until their phase may run.
+
+    partitions maps each family to its partition count; runs is the task's table of started runs, which it fills itself.
+    """
+
+    role: Role
+    partition: int
+    partitions: Mapping[str, int]
+    runs: Mapping[str, StrategyStarted]
+    frontier: Frontier
+    _waiting: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
+    _closed: dict[Channel, dict[int, Event]] = field(default_factory=lambda: defaultdict(dict))
+
+    def offer(self, event: Event) -> None:
+        """Take one record in."""
+        message, place = event.message, event.record
+        if isinstance(message, SliceClosed):
+            channel = Channel(place.topic, place.partition, message.source, message.partition, message.stage)
+            self._closed[channel][message.ts_event] = event
+        else:
+            self._waiting[place.topic].append(event)
+
+    def next(self) -> Work | None:
+        """Return the next phase that may run, or None; it counts as handled once taken."""
+        tables = [event for name in self.role.tables for event in self._waiting.pop(name, ())]
+        if tables:
+            return Work(None, None, tables)
+        following = self._following()
+        if following is None:
+            return None
+        phase = self.role.phases[following.phase]
+        channels = [channel for name in phase.takes for channel in self._channels(name, following.runs)]
+        if any(following.slice not in self._closed[channel] for channel in channels):
+            return None
+        self.frontier = following
+        closings = [self._closed[channel].pop(following.slice) for channel in channels]
+        if following.phase + 1 == len(self.role.phases):
+            closings += self._drop_stale(following.slice)
+        return Work(phase, following.slice, self._take(phase, following.slice), following.runs, closings)
+
+    def _following(self) -> Frontier | None:
+        last = self.frontier
+        if 0 <= last.phase < len(self.role.phases) - 1:
+            return Frontier(slice=last.slice, phase=last.phase + 1, runs=last.runs)
+        first = self._feed_channels()[0]
+        ahead = min((ts for ts in self._closed[first] if ts > last.slice), default=None)
+        if ahead is None:
+            return None
+        closing = self._closed[first][ahead].message
+        assert isinstance(closing, SliceClosed)
+        if self.role.tables and any(run not in self.runs for run in closing.runs):
+            return None
+        return Frontier(slice=ahead, phase=0, runs=closing.runs)
+
+    def _feed_channels(self) -> list[Channel]:
+        return [*self._channels("ticks", ()), *self._channels("bars", ())]
+
+    def _channels(self, name: str, runs: tuple[str, ...]) -> list[Channel]:
+        mine, count = self.partition, self.partitions
+        if name in ("ticks", "bars"):
+            read = [mine] if self.role.owner == "instrument" else range(count["instrument"])
+            return [Channel(name, partition, FEED, 0, "data") for partition in read]
+        if name == "fills":
+            return [Channel(name, mine, "execution", source, "match") for source in range(count["instrument"])]
+        if name == "orders":
+            return [Channel(name, mine, "risk", source, "control") for source in range(count["account"])]
+        if name == "targets":
+            return [Channel(name, mine, "portfolio", mine, "construct")]
+        if name == "signals":
+            pools = sorted({self.runs[run].alpha_pool for run in runs})
+            return [Channel(name, mine, pool, mine, "decide") for pool in pools]
+        return []
+
+    def _take(self, phase: Phase, ts: int) -> list[Event]:
+        taken: list[Event] = []
+        for name in phase.takes:
+            later: list[Event] = []
+            for event in self._waiting.pop(name, ()):
+                of = event.envelope.slice
+                (taken if of is None or of <= ts else later).append(event)
+            if later:
+                self._waiting[name] = later
+        return sorted(taken, key=total_order)
+
+    def _drop_stale(self, ts: int) -> list[Event]:
+        """Settle closings that nobody waits for, such as those of pools that no run names."""
+        return [
+            closings.pop(slice_ts)
+            for closings in self._closed.values()
+            for slice_ts in list(closings)
+            if slice_ts <= ts
+        ]
+
+
+def total_order(event: Event) -> tuple[int, int, str, str, int]:
+    """Return the key of the total order: time, topic rank, instrument, source; then the source's own order.
+
+    Offsets only ever compare records of one instrument and one source, which stand in one partition in the order in
+    which that source emitted them, so they carry no accident of timing or partitioning.
+    """
+    message, record = event.message, event.record
+    rank = DATA_PLANE_RANK.index(record.topic)
+    return (
+        getattr(message, "ts_event", 0),
+        rank,
+        getattr(message, "instrument_id", ""),
+        event.envelope.source,
+        record.offset,
+    )

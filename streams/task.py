@@ -1,0 +1,271 @@
+"""The one task loop: poll, decide, and commit outputs, state and input offsets in one transaction.
+
+A task is (pool, partition number): the unit of ownership, state, transaction and fencing. Its id names its
+transactional producer and the group that its input offsets are committed under.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pydantic import Field
+
+from schemas import Message
+from streams.broker import Broker, Reader, Transactions
+from streams.clock import Clock
+from streams.dead_letters import dead_letter
+from streams.errors import DecodeError, HandlerError
+from streams.ids import derive_id
+from streams.progress import Progress
+from streams.record import Envelope, Event, Received, Record, TopicPartition
+from streams.serde import Serde
+from streams.slices import Frontier, Work
+from streams.state import State, StateTable
+from streams.topics import topic, topic_of
+
+log = logging.getLogger("finagent.task")
+MAX_WAITING = 20_000
+"""Records held back before market data is paused."""
+CRITICAL_TOPICS = frozenset({"orders", "fills", "results"})
+"""A handler that raises on these stops its task: skipping one would corrupt money or hang a workflow."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """A message that a handler made, before it has an id."""
+
+    message: Message
+    cause: str
+    """Message id of the direct parent."""
+    correlation: str
+    """The run or workflow that it belongs to."""
+    topic: str | None = None
+    """None: the topic of the message's type."""
+    key: str | None = None
+    """None: the field that the topic is keyed by."""
+    partition: int | None = None
+    """None: the key's."""
+    message_id: str | None = None
+    """None: derived from the cause, the pool, the message's type and key, and its position among such results."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What one piece of work led to."""
+
+    first: Sequence[Output] = ()
+    follow: Callable[[Sequence[int]], Sequence[Output]] | None = None
+    """Makes the rest from the offsets of the first, within the same transaction."""
+
+
+class Inbox(Protocol):
+    """Decides what may be handled when."""
+
+    def offer(self, event: Event) -> None:
+        """Take one record in."""
+        ...
+
+    def next(self) -> Work | None:
+        """Return what may be handled now."""
+        ...
+
+
+class Processor(Protocol):
+    """A pool's decisions, as the task loop sees them."""
+
+    pool: str
+    """Names tasks, changelog and sources of messages."""
+    owned: tuple[str, ...]
+    """Topics of which the task reads its own partition."""
+    broadcast: tuple[str, ...]
+    """Topics of which the task reads every partition."""
+
+    def inbox(self, task: Task) -> Inbox:
+        """Make the inbox once the task's state is restored."""
+        ...
+
+    async def process(self, work: Work, task: Task) -> Outputs:
+        """Handle a piece of work; raise HandlerError where a handler raised."""
+        ...
+
+    def due(self, task: Task) -> Sequence[Output]:
+        """Return what timers that are due lead to."""
+        ...
+
+
+class TaskMeta(State):
+    """What a task remembers of its own progress."""
+
+    frontier: Frontier = Frontier()
+    done_ahead: dict[str, list[int]] = Field(default_factory=dict)
+    """Offsets handled beyond the committed one, by topic:partition."""
+    handled: dict[str, int] = Field(default_factory=dict)
+    """Rows handled so far, by topic."""
+    dead: dict[str, int] = Field(default_factory=dict)
+    """Records dead-lettered so far, by topic."""
+
+
+@dataclass
+class Task:
+    """One running task; run() returns when stop is set, and raises when it is fenced or cannot go on."""
+
+    broker: Broker
+    processor: Processor
+    partition: int
+    partitions: Mapping[str, int]
+    """Partition count of each key family."""
+    clock: Clock
+    serde: Serde
+    on_commit: Callable[[Task], None] = lambda task: None
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    poisoned: dict[tuple[object, ...], str] = field(default_factory=dict)
+    """Work whose handler raised, with the reason: it is dead-lettered when met again."""
+    poll_s: float = 0.2
+
+    @property
+    def id(self) -> str:
+        """Return `<pool>.<partition>`."""
+        return f"{self.processor.pool}.{self.partition}"
+
+    async def run(self) -> None:
+        """Own the task until stop is set; work whose handler raised is set aside and the task starts over."""
+        while not self.stop.is_set():
+            try:
+                await self._own()
+            except HandlerError as error:
+                if error.topic in CRITICAL_TOPICS:
+                    raise
+                log.error("%s: %s", self.id, error)
+                self.poisoned[error.poison] = str(error)
+
+    async def _own(self) -> None:
+        async with self.broker.transactions(self.id) as transactions:
+            self.states = StateTable(self.processor.pool, self.partition, self.serde)
+            await self.states.restore(self.broker)
+            self.meta = self.states.get(TaskMeta, "task")
+            self._progress = Progress(self.meta.done_ahead)
+            self._letters: list[Record] = []
+            inputs = await self._inputs()
+            start = {**await self.broker.beginnings(inputs), **await self.broker.committed(self.id, inputs)}
+            self._inbox = self.processor.inbox(self)
+            async with self.broker.reader(start) as reader:
+                self.on_commit(self)
+                while not self.stop.is_set():
+                    await self._turn(reader, transactions, inputs)
+
+    async def _inputs(self) -> list[TopicPartition]:
+        topics = await self.broker.topics()
+        owned = [TopicPartition(name, self.partition) for name in self.processor.owned]
+        every = [TopicPartition(name, p) for name in self.processor.broadcast for p in range(topics[name])]
+        return owned + every
+
+    async def _turn(self, reader: Reader, transactions: Transactions, inputs: Sequence[TopicPartition]) -> None:
+        for record in await reader.poll(self.poll_s):
+            self._receive(record)
+        batch = self._records(self.processor.due(self))
+        follow = None
+        while follow is None and (work := self._inbox.next()) is not None:
+            outputs = await self.processor.process(work, self)
+            batch += self._records(outputs.first)
+            follow = outputs.follow
+            self._settle(work)
+        while batch or follow or self._letters or self._settled:
+            await self._commit(transactions, reader, inputs, batch, follow)
+            batch, follow = [], None
+        self._throttle(reader, inputs)
+
+    _settled = False
+
+    def _receive(self, record: Received) -> None:
+        if not self._progress.seen(record):
+            return
+        poison = ("record", record.topic, record.partition, record.offset)
+        try:
+            if poison in self.poisoned:
+                raise DecodeError(self.poisoned[poison])
+            self._inbox.offer(self._decode(record))
+        except DecodeError as error:
+            self._refuse(record, str(error), always=poison in self.poisoned)
+
+    def _decode(self, record: Received) -> Event:
+        message = self.serde.decode(record.value)
+        allowed = topic(record.topic).types
+        if type(message) not in allowed:
+            raise DecodeError(f"{type(message).__name__} does not belong on {record.topic}")
+        return Event(message, Envelope.from_headers(record.headers), record)
+
+    def _refuse(self, record: Received, reason: str, *, always: bool) -> None:
+        """Set a record aside; of a topic that every task reads, the owner of its partition writes the letter."""
+        if always or record.topic in self.processor.owned:
+            self.dead_letter(record, reason)
+        self.meta.dead[record.topic] = self.meta.dead.get(record.topic, 0) + 1
+        self._progress.done(record)
+        self._settled = True
+
+    def dead_letter(self, record: Received, reason: str) -> None:
+        """Write a dead letter with the next commit."""
+        log.warning("%s: dead letter %s: %s", self.id, record.place, reason)
+        self._letters.append(dead_letter(record, reason, self.processor.pool))
+
+    def _settle(self, work: Work) -> None:
+        for event in work.events:
+            self._progress.done(event.record)
+            rows = getattr(event.message, "__len__", lambda: 1)()
+            self.meta.handled[event.record.topic] = self.meta.handled.get(event.record.topic, 0) + rows
+        for closing in work.closings:
+            self._progress.done(closing.record)
+        self._settled = True
+
+    async def _commit(
+        self,
+        transactions: Transactions,
+        reader: Reader,
+        inputs: Sequence[TopicPartition],
+        records: Sequence[Record],
+        follow: Callable[[Sequence[int]], Sequence[Output]] | None,
+    ) -> None:
+        offsets = {place: self._progress.low_water(place, reader.position(place)) for place in inputs}
+        self.states.get(TaskMeta, "task").done_ahead = self._progress.done_ahead()
+
+        def then(placed: Sequence[int]) -> list[Record]:
+            followers = self._records(follow(placed)) if follow else []
+            return [*followers, *self.states.changes(), *self._letters]
+
+        await transactions.commit(records, offsets, then)
+        self._letters = []
+        self._settled = False
+        self.on_commit(self)
+
+    def _records(self, outputs: Iterable[Output]) -> list[Record]:
+        counts: dict[tuple[str, ...], int] = {}
+        return [self._record(output, counts) for output in outputs]
+
+    def _record(self, output: Output, counts: dict[tuple[str, ...], int]) -> Record:
+        message, pool = output.message, self.processor.pool
+        kind = type(message).__name__
+        name = output.topic or topic_of(type(message)).name
+        key = output.key if output.key is not None else str(getattr(message, topic(name).key))
+        told_apart = (output.cause, kind, str(getattr(message, "run_id", "")), key)
+        counts[told_apart] = index = counts.get(told_apart, -1) + 1
+        now, frontier = self.clock.now(), self.meta.frontier
+        envelope = Envelope(
+            message_id=output.message_id or derive_id(told_apart[0], pool, *told_apart[1:], index),
+            type=kind,
+            source=pool,
+            ts_init=now,
+            correlation_id=output.correlation,
+            causation_id=output.cause,
+            slice=frontier.slice if frontier.slice >= 0 else None,
+        )
+        return Record(name, key, self.serde.encode(message), envelope.headers(), output.partition, now // 1_000_000)
+
+    def _throttle(self, reader: Reader, inputs: Sequence[TopicPartition]) -> None:
+        data = [place for place in inputs if place.topic in ("ticks", "bars")]
+        if data and self._progress.waiting > MAX_WAITING:
+            reader.pause(data)
+        elif data:
+            reader.resume(data)
