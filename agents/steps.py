@@ -11,7 +11,7 @@ import hashlib
 import inspect
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any, Literal, get_type_hints
 
@@ -24,11 +24,12 @@ from agents.processing import ArrivalInbox
 from schemas import BarBlock, Instrument, Message, RunStep, StepCompleted, StepFailed, canonical_json
 from schemas.columns import Float64
 from streams.broker import Broker, TopicConfig, partition_of
-from streams.errors import BrokerError, ConfigError, InvalidData, MissingData
+from streams.errors import ConfigError, InvalidData, MissingData
 from streams.ids import derive_id
 from streams.record import Event, TopicPartition
 from streams.serde import Serde
 from streams.slices import Work
+from streams.state import State
 from streams.task import Inbox, Output, Outputs, Task
 
 MAX_RESULT_BYTES = 100_000
@@ -117,6 +118,8 @@ class StepContext:
     step_id: str
     ts: int
     """When the step was sent, ns UTC."""
+    instruments: Mapping[str, Instrument] = field(default_factory=dict)
+    """What the topic `instruments` says, by instrument_id."""
 
 
 @dataclass(frozen=True)
@@ -128,19 +131,32 @@ class Answer:
     """(partition key, event)."""
 
 
+class KnownInstrument(State):
+    """Reference data that this task has read."""
+
+    instrument: Instrument | None = None
+
+
 class StepProcessor:
     """A pool's step answers, for one task: one step at a time, in a thread, so that the event loop stays free."""
 
     owned: tuple[str, ...] = ("steps",)
-    broadcast: tuple[str, ...] = ()
+    broadcast: tuple[str, ...] = ("instruments",)
 
     def __init__(self, pool: AgentPool) -> None:
         self._pool = pool
         self.pool = f"{pool.name}.steps"
+        self._instruments: dict[str, Instrument] = {}
 
     def inbox(self, task: Task) -> Inbox:
-        """Take steps one by one."""
+        """Take steps one by one; recall the instruments."""
+        for key in task.states.keys(KnownInstrument):
+            self._learn(task.states.get(KnownInstrument, key).instrument)
         return ArrivalInbox(singly=True)
+
+    def _learn(self, instrument: Instrument | None) -> None:
+        if instrument is not None:
+            self._instruments[instrument.instrument_id] = instrument
 
     def due(self, task: Task) -> Sequence[Output]:
         """Return nothing: the orchestrator keeps the time of steps."""
@@ -150,6 +166,9 @@ class StepProcessor:
         """Answer a step addressed to this pool; a failing one is answered with StepFailed."""
         (event,) = work.events
         step = event.message
+        if isinstance(step, Instrument):
+            task.states.get(KnownInstrument, step.instrument_id).instrument = step
+            self._learn(step)
         if not isinstance(step, RunStep) or step.agent_pool not in (self._pool.address, self._pool.name):
             return Outputs()
         try:
@@ -168,7 +187,7 @@ class StepProcessor:
 
     def _answer(self, step: RunStep, inputs: Inputs) -> Answer:
         function = self._pool.answer(step.action)
-        context = StepContext(step.workflow_id, step.step_id, step.ts_event)
+        context = StepContext(step.workflow_id, step.step_id, step.ts_event, self._instruments)
         result = function(*_arguments(function, step.parameters, inputs, context))
         return result if isinstance(result, Answer) else Answer(result)
 
@@ -299,7 +318,7 @@ def _failed(step: RunStep, error: Exception, event: Event, task: Task) -> Output
         attempt=step.attempt,
         error=str(error) or repr(error),
         error_type=type(error).__name__,
-        retryable=isinstance(error, BrokerError | OSError | TimeoutError),
+        retryable=getattr(error, "retryable", isinstance(error, OSError | TimeoutError)),
         ts_event=task.clock.now(),
     )
     return Output(message, event.envelope.message_id, step.workflow_id)

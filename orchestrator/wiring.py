@@ -63,11 +63,9 @@ def pool_of(name: str, settings: Settings) -> AgentPool:
         case "alpha":
             return build_alpha()
         case "portfolio":
-            return build_portfolio()
+            return build_portfolio(settings.sandbox.initial_capital)
         case "risk":
-            return build_risk(
-                commission_rate=settings.sandbox.commission_rate, cash_buffer=settings.risk.cash_buffer
-            )
+            return build_risk(commission_rate=settings.sandbox.commission_rate, cash_buffer=settings.risk.cash_buffer)
         case "transaction_cost":
             return build_transaction_cost(settings.cost_model())
         case "execution":
@@ -127,4 +125,3 @@ def control_kind(context: ContextOf) -> TaskKind:
 def all_kinds(pools: Sequence[AgentPool], context: ContextOf) -> list[TaskKind]:
     """Return the tasks of a whole system."""
     return [control_kind(context), *(kind for pool in pools for kind in kinds_of(pool))]
-

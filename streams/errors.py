@@ -5,6 +5,7 @@ FinAgentError
 │   └── TopologyError                   topics of one key family differ in partitions
 ├── DataError                           market data is missing or wrong
 │   ├── UnknownSymbol (LookupError)     no provider has the symbol
+│   │   └── UnknownInstrument           it is not on the topic `instruments` yet
 │   ├── MissingData (LookupError)       the range or history asked for is not there
 │   └── InvalidData (ValueError)        a row is NaN, negative, unsorted or duplicated
 ├── DecodeError (ValueError)            bytes are not a known message
@@ -24,6 +25,9 @@ FinAgentError
 class FinAgentError(Exception):
     """Root of all errors that the project raises on purpose."""
 
+    retryable = False
+    """Whether trying again may help."""
+
 
 class ConfigError(FinAgentError, ValueError):
     """A setting, parameter or definition is wrong."""
@@ -39,6 +43,12 @@ class DataError(FinAgentError):
 
 class UnknownSymbol(DataError, LookupError):
     """No provider has the symbol."""
+
+
+class UnknownInstrument(UnknownSymbol):
+    """The instrument is not on the topic `instruments` yet."""
+
+    retryable = True
 
 
 class MissingData(DataError, LookupError):
@@ -59,6 +69,8 @@ class UnknownSchema(DecodeError):
 
 class BrokerError(FinAgentError):
     """Kafka did not do what was asked."""
+
+    retryable = True
 
 
 class Fenced(BrokerError):

@@ -105,6 +105,8 @@ class Host:
             await self._retried(task)
         except Fenced as error:
             log.warning("%s gives way: %s", task.id, error)
+        except asyncio.CancelledError:
+            raise
         except BaseException as error:
             log.error("%s stops: %s", task.id, error)
             self.failure = error

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence, Set
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -59,6 +59,7 @@ class KafkaBroker:
         self._producer: AIOKafkaProducer | None = None
         self._query: AIOKafkaConsumer | None = None
         self._admin: AIOKafkaAdminClient | None = None
+        self._partitions: dict[str, int] = {}
 
     async def start(self) -> None:
         """Connect; raise BrokerError where no broker answers."""
@@ -131,22 +132,39 @@ class KafkaBroker:
             )
             for name, config in missing.items()
         ]
-        with suppress(kafka_errors.TopicAlreadyExistsError):
-            await self._limited(self._admin.create_topics(made))
-        async with asyncio.timeout(self.options.timeout_s):
-            while not missing.keys() <= (await self.topics()).keys():  # noqa: ASYNC110 - metadata has no event
-                await asyncio.sleep(0.05)
+        _raise_refused(await self._limited(self._admin.create_topics(made)))
+        await self._limited(self._until_led(missing.keys()))
+
+    async def _until_led(self, names: Set[str]) -> None:
+        while not names <= (await self.topics()).keys():  # noqa: ASYNC110 - metadata has no event
+            await asyncio.sleep(0.05)
 
     async def topics(self) -> Mapping[str, int]:
         """Return every topic of the prefix that has leaders, with its number of partitions."""
+        described = await self._described()
+        return {
+            name: len(partitions)
+            for name, partitions in described.items()
+            if all(partition["leader"] >= 0 for partition in partitions)
+        }
+
+    async def _described(self) -> dict[str, list[Any]]:
         assert self._admin is not None
-        described = await self._limited(self._admin.describe_topics())
         prefix = self.options.prefix
         return {
-            topic["topic"].removeprefix(prefix): len(topic["partitions"])
-            for topic in described
-            if topic["topic"].startswith(prefix) and all(p["leader"] >= 0 for p in topic["partitions"])
+            topic["topic"].removeprefix(prefix): topic["partitions"]
+            for topic in await self._limited(self._admin.describe_topics())
+            if topic["topic"].startswith(prefix)
         }
+
+    async def _require(self, places: Iterable[TopicPartition]) -> None:
+        """Raise UnknownTopic where a place does not exist: aiokafka would wait for it, or have it made."""
+        missing = [place for place in places if place.partition >= self._partitions.get(place.topic, 0)]
+        if missing:
+            self._partitions = {name: len(partitions) for name, partitions in (await self._described()).items()}
+        for name, partition in missing:
+            if partition >= self._partitions.get(name, 0):
+                raise UnknownTopic(f"Unknown topic {name!r} or partition {partition} of it")
 
     async def publish(self, records: Sequence[Record]) -> Sequence[int]:
         """Append records outside a transaction."""
@@ -154,6 +172,7 @@ class KafkaBroker:
         return await self._limited(self._send(self._producer, records))
 
     async def _send(self, producer: AIOKafkaProducer, records: Sequence[Record]) -> list[int]:
+        await self._require(TopicPartition(record.topic, record.partition or 0) for record in records)
         futures = [
             await producer.send(
                 self._named(record.topic),
@@ -189,6 +208,7 @@ class KafkaBroker:
     @asynccontextmanager
     async def reader(self, start: Offsets) -> AsyncIterator[_KafkaReader]:
         """Read the given partitions from the given offsets."""
+        await self._require(start)
         consumer = self._consumer()
         places = {self._kafka(place): offset for place, offset in start.items()}
         try:
@@ -203,18 +223,21 @@ class KafkaBroker:
     async def beginnings(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """Return the first offset kept of each partition."""
         assert self._query is not None
+        await self._require(partitions)
         found = await self._limited(self._query.beginning_offsets([self._kafka(place) for place in partitions]))
         return {self._plain(place): offset for place, offset in found.items()}
 
     async def ends(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """Return the last stable offset of each partition."""
         assert self._query is not None
+        await self._require(partitions)
         found = await self._limited(self._query.end_offsets([self._kafka(place) for place in partitions]))
         return {self._plain(place): offset for place, offset in found.items()}
 
     async def offsets_for_times(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | None]:
         """Return the first offset at or after each time, in ms."""
         assert self._query is not None
+        await self._require(times)
         asked = {self._kafka(place): time for place, time in times.items()}
         found = await self._limited(self._query.offsets_for_times(asked))
         return {self._plain(place): None if at is None else at.offset for place, at in found.items()}
@@ -228,6 +251,7 @@ class KafkaBroker:
 
     async def join(self, group: str, topic: str, assigned: Assigned, stop: asyncio.Event) -> None:
         """Be a member of a group; its consumer only keeps the membership, tasks read with their own."""
+        await self._require([TopicPartition(topic, 0)])
         consumer = self._consumer(
             group_id=self._named(group),
             session_timeout_ms=self.options.session_timeout_ms,
@@ -243,7 +267,7 @@ class KafkaBroker:
                 await consumer.getmany(timeout_ms=200)
                 membership.check()
         finally:
-            await assigned(frozenset())
+            await membership.leave()
             await _stopped(consumer.stop())
 
 
@@ -252,6 +276,8 @@ class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         self._consumer = consumer
         self._assigned = assigned
         self._error: Exception | None = None
+        self._left = False
+        self._telling = asyncio.Lock()
 
     async def on_partitions_revoked(self, revoked: Any) -> None:
         await self._tell(frozenset())
@@ -261,10 +287,17 @@ class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         await self._tell(frozenset(place.partition for place in assigned))
 
     async def _tell(self, partitions: frozenset[int]) -> None:
-        try:
-            await self._assigned(partitions)
-        except Exception as error:  # aiokafka only logs what a listener raises
-            self._error = error
+        async with self._telling:
+            try:
+                await self._assigned(frozenset() if self._left else partitions)
+            except Exception as error:  # aiokafka only logs what a listener raises
+                self._error = error
+
+    async def leave(self) -> None:
+        """Give up everything; a rebalance that is still under way gives nothing back."""
+        self._left = True
+        async with self._telling:
+            await self._assigned(frozenset())
 
     def check(self) -> None:
         if self._error is not None:
@@ -332,6 +365,13 @@ class _KafkaReader:
         if held:
             self._consumer.resume(*map(self._broker._kafka, held))
             self._paused -= held
+
+
+def _raise_refused(created: Any) -> None:
+    for name, code, *reason in created.topic_errors:
+        error = kafka_errors.for_code(code)
+        if error not in (kafka_errors.NoError, kafka_errors.TopicAlreadyExistsError):
+            raise BrokerError(f"topic {name} was not made: {error.__name__} {' '.join(map(str, reason))}")
 
 
 def _offset(sent: Any) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -51,6 +50,7 @@ class MemoryBroker:
         self._epochs: dict[str, int] = defaultdict(int)
         self._readers: set[_MemoryReader] = set()
         self._members: dict[tuple[str, str], list[Assigned]] = defaultdict(list)
+        self._sharing: dict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def start(self) -> None:
         """Do nothing: there is no connection."""
@@ -161,8 +161,7 @@ class MemoryBroker:
         found: dict[TopicPartition, int | None] = {}
         for partition, time in times.items():
             log = self.partition_log(partition)
-            index = bisect_left(log, time, key=lambda record: record.timestamp_ms)
-            found[partition] = index if index < len(log) else None
+            found[partition] = next((record.offset for record in log if record.timestamp_ms >= time), None)
         return found
 
     async def committed(self, task_id: str, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
@@ -172,15 +171,18 @@ class MemoryBroker:
 
     async def join(self, group: str, topic: str, assigned: Assigned, stop: asyncio.Event) -> None:
         """Share the topic's partitions among the group's members by range."""
-        members = self._members[group, topic]
+        self._log(topic)
+        members, sharing = self._members[group, topic], self._sharing[group, topic]
         members.append(assigned)
         try:
-            await self._share(group, topic)
+            async with sharing:
+                await self._share(group, topic)
             await stop.wait()
         finally:
-            members.remove(assigned)
-            await assigned(frozenset())
-            await self._share(group, topic)
+            async with sharing:
+                members.remove(assigned)
+                await assigned(frozenset())
+                await self._share(group, topic)
 
     async def _share(self, group: str, topic: str) -> None:
         members = self._members[group, topic]

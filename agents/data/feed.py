@@ -33,6 +33,8 @@ class FeedState(State):
     """Rows published so far, by topic."""
     slices: int = 0
     """Slices published so far."""
+    sequences: dict[str, int] = Field(default_factory=dict)
+    """Sequence of the next tick that comes without one, by instrument_id."""
 
 
 class Feed:
@@ -116,6 +118,25 @@ class Feed:
         if records:
             await self._transactions.commit(records, None, lambda _: self._states.changes())
         return published
+
+    async def publish_now(self, rows: Sequence[Row]) -> int:
+        """Publish what a live feed just gave as one slice; return its time.
+
+        Rows keep their own times; a slice that would fall on the last one's time follows it by 1 ns.
+        """
+        await self._catch_up()
+        state = self.state
+        ts = max(max(row.ts_event for row in rows), state.last_slice + 1)
+        records = self._slice(ts, [self._numbered(row, state) for row in rows], state)
+        await self._transactions.commit(records, None, lambda _: self._states.changes())
+        return ts
+
+    def _numbered(self, row: Row, state: FeedState) -> Row:
+        if not isinstance(row, TickBlock):
+            return row
+        first = max(state.sequences.get(row.instrument_id, 0), row.seq0)
+        state.sequences[row.instrument_id] = first + len(row)
+        return row.model_copy(update={"seq0": first})
 
     def _slice(self, ts: int, rows: Sequence[Row], state: FeedState) -> list[Record]:
         state.last_slice, state.slices = ts, state.slices + 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -10,9 +10,10 @@ from pydantic import BaseModel, ConfigDict
 from agents.data.calendars import iso_date
 from agents.data.fetch import FetchParameters, fetch_first
 from agents.data.providers import Provider
-from agents.data.reference import unknown_symbol
 from agents.pool import AgentPool
-from agents.steps import Rows
+from agents.steps import Rows, StepContext
+from schemas import Instrument
+from streams.errors import ConfigError, UnknownInstrument
 
 
 class ResolveParameters(BaseModel):
@@ -47,18 +48,20 @@ def build(providers: Sequence[Provider]) -> AgentPool:
         }
 
     @pool.step("resolve_instruments")
-    def resolve_instruments(parameters: ResolveParameters) -> dict[str, Any]:
-        """Return the reference data of instruments."""
-        known = {
-            name: instrument
-            for provider in reversed(providers)
-            for instrument in provider.instruments().values()
-            for name in (instrument.symbol, instrument.instrument_id)
-        }
-        names = ", ".join(provider.name for provider in providers)
-        for symbol in parameters.symbols:
-            if symbol not in known:
-                raise unknown_symbol(symbol, names, known)
-        return {"instruments": [known[symbol].model_dump() for symbol in parameters.symbols], "source": names}
+    def resolve_instruments(parameters: ResolveParameters, step: StepContext) -> dict[str, Any]:
+        """Return reference data: from the topic `instruments`, else from the first provider that has it."""
+        lists = [step.instruments.values(), *(provider.instruments().values() for provider in providers)]
+        return {"instruments": [_resolved(symbol, lists).model_dump() for symbol in parameters.symbols]}
 
     return pool
+
+
+def _resolved(symbol: str, lists: Sequence[Iterable[Instrument]]) -> Instrument:
+    for known in lists:
+        found = [each for each in known if symbol in (each.symbol, each.instrument_id)]
+        if len(found) > 1:
+            raise ConfigError(f"{symbol} is not unique, name one of {', '.join(each.instrument_id for each in found)}")
+        if found:
+            return found[0]
+    names = ", ".join(sorted({each.instrument_id for known in lists for each in known}))
+    raise UnknownInstrument(f"Unknown symbol {symbol!r}: no feed has published it, no provider has it; known: {names}")

@@ -32,14 +32,14 @@ class TargetParameters(BaseModel):
     """Parameters of the construct_targets step."""
 
     model_config = ConfigDict(extra="forbid")
-    capital: float = Field(default=100_000.0, gt=0)
-    """Equity to size for, in the instruments' currency; no position is assumed."""
+    capital: float | None = Field(default=None, gt=0)
+    """Equity to size for, in the instruments' currency; None: the configured initial capital."""
     parameters: dict[str, Any] = Field(default_factory=dict)
     """The strategy's parameters."""
 
 
-def build() -> AgentPool:
-    """Return the pool."""
+def build(initial_capital: float) -> AgentPool:
+    """Return the pool; initial_capital is what a what-if is sized for where its step names no capital."""
     pool = AgentPool("portfolio", role="portfolio")
 
     @pool.on
@@ -83,14 +83,14 @@ def build() -> AgentPool:
     @pool.step("construct_targets")
     def construct_targets(parameters: TargetParameters, inputs: Inputs, step: StepContext) -> dict[str, Any]:
         """Size the signals of an earlier step for an account that holds nothing."""
-        return _targets(parameters, inputs, step)
+        return _targets(parameters, parameters.capital or initial_capital, inputs, step)
 
     return pool
 
 
-def _targets(parameters: TargetParameters, inputs: Inputs, step: StepContext) -> dict[str, Any]:
+def _targets(parameters: TargetParameters, capital: float, inputs: Inputs, step: StepContext) -> dict[str, Any]:
     instruments, closes = inputs.instruments(), inputs.column("close")
-    run = _what_if(parameters, instruments, step)
+    run = _what_if(parameters, capital, instruments, step)
     ledger = Ledger()
     register(ledger, run)
     for name, prices in closes.items():
@@ -104,14 +104,16 @@ def _targets(parameters: TargetParameters, inputs: Inputs, step: StepContext) ->
             "side": order.side,
             "quantity": order.quantity,
             "price": order.reference_price,
-            "weight": order.quantity * order.reference_price / parameters.capital,
+            "weight": order.quantity * order.reference_price / capital,
         }
         for order in propose(ledger, run, named, inputs.last_ts)
     ]
-    return {"orders": orders, "capital": parameters.capital}
+    return {"orders": orders, "capital": capital}
 
 
-def _what_if(parameters: TargetParameters, instruments: dict[str, Instrument], step: StepContext) -> StrategyStarted:
+def _what_if(
+    parameters: TargetParameters, capital: float, instruments: dict[str, Instrument], step: StepContext
+) -> StrategyStarted:
     currencies = sorted({instrument.currency for instrument in instruments.values()})
     if len(currencies) != 1:
         raise ConfigError(f"targets need instruments of one currency, got {', '.join(currencies) or 'none'}")
@@ -127,7 +129,7 @@ def _what_if(parameters: TargetParameters, instruments: dict[str, Instrument], s
         parameters=parameters.parameters,
         instruments=tuple(instruments.values()),
         currency=currencies[0],
-        initial_cash=parameters.capital,
+        initial_cash=capital,
         limits=RiskLimits(),
         ts_event=step.ts,
     )

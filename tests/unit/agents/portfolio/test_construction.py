@@ -132,6 +132,14 @@ def test_a_position_within_its_band_is_not_resized_and_takes_its_room():
     assert desk.propose(signal(A, "BUY"), signal(B, "BUY")) == [(B, "BUY", 460)]
 
 
+def test_all_that_is_kept_takes_its_room():
+    # A holds 0.1, B stands at 0.47 where 0.9 of its 0.5 would fit: within the band. C gets 1 - 0.1 - 0.47 = 0.43.
+    desk = Desk(started({"position_size": 0.5}), dict.fromkeys((A, B, C), 10.0))
+    desk.trade(A, "BUY", 100, 10.0)
+    desk.trade(B, "BUY", 470, 10.0)
+    assert desk.propose(signal(A, "HOLD"), signal(B, "BUY"), signal(C, "BUY")) == [(C, "BUY", 430)]
+
+
 def test_a_position_outside_its_band_is_resized():
     # 0.6 is off by 0.1: 600 units go to 500. With band 0, one unit too many is sold.
     desk = Desk(started({"position_size": 0.5}), {A: 10.0})

@@ -1,0 +1,20 @@
+"""What every test may use, and the rule that continuous integration skips no test of a real service."""
+
+import os
+from collections.abc import Generator
+
+import pytest
+
+pytest_plugins = ["tests.services"]
+REAL_SERVICES = ("kafka", "redis")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Make a skipped test of a real service a failure where CI=true: there a green run must mean that it ran."""
+    report = yield
+    needed = [name for name in REAL_SERVICES if item.get_closest_marker(name)]
+    if report.skipped and needed and os.environ.get("CI") == "true" and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped although CI=true: {', '.join(needed)} must run. {report.longrepr}"
+    return report
