@@ -18,7 +18,7 @@ from agents.data.sources import open_providers
 from agents.pool import AgentPool
 from orchestrator.client import Client
 from orchestrator.health import health_of
-from orchestrator.heartbeat import beat
+from orchestrator.heartbeat import beat, reports
 from orchestrator.planner import workflow_from_dict
 from orchestrator.results import strategy_result, workflow_result
 from orchestrator.settings import Settings, load
@@ -181,6 +181,11 @@ class FinAgentOrchestrator:
         if self._client is None:
             return {"status": "critical", "reasons": ["not initialized"], "tasks": []}
         return await health_of(self.settings, self._broker, self._store, self._host, self.clock)
+
+    async def task_reports(self) -> list[dict[str, Any]]:
+        """Return what each task last told of its progress: rows handled and dead-lettered, the last slice."""
+        self._connected()
+        return await reports(self._store)
 
     async def get_performance_metrics(self) -> dict[str, Any]:
         """Return this process's load (fractions in 0..1) and what it executed."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Iterable
+import uuid
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from streams.clock import Clock
@@ -22,21 +24,43 @@ TTL_S = 10.0
 
 async def beat(host: Host, store: Store, clock: Clock, every_s: float = 0.5) -> None:
     """Write the state of the host's tasks until the host stops."""
-    available = True
-    while not host.stop.is_set():
+    await _tell(lambda: [report(task, clock) for task in list(host.tasks.values())], store, host.stop, every_s)
+
+
+async def beat_process(pool: str, store: Store, clock: Clock, stop: asyncio.Event, every_s: float = 0.5) -> None:
+    """Tell of a process that has no tasks of its own, such as the orchestrator's engine, until stop is set."""
+    task = f"{pool}.{uuid.uuid4().hex[:8]}"
+    same = {"task": task, "pool": pool, "partition": 0, "slice": -1, "handled": {}, "dead_letters": {}}
+    await _tell(lambda: [{**same, "updated": clock.now()}], store, stop, every_s)
+
+
+async def _tell(
+    found: Callable[[], list[dict[str, Any]]], store: Store, stop: asyncio.Event, every_s: float
+) -> None:
+    available, told = True, dict[str, bytes]()
+    while not stop.is_set():
+        told = {PREFIX + each["task"]: json.dumps(each).encode() for each in found()}
         try:
-            for task in list(host.tasks.values()):
-                await store.set(PREFIX + task.id, json.dumps(report(task, clock)).encode(), ttl_s=TTL_S)
+            for key, value in told.items():
+                await store.set(key, value, ttl_s=TTL_S)
             available = True
         except StoreError as error:
             if available:
                 log.warning("Memory agent unavailable, running without persistence")
                 log.debug("%s", error)
             available = False
-        try:
-            await asyncio.wait_for(host.stop.wait(), every_s)
-        except TimeoutError:
-            continue
+            await _reconnect(store)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), every_s)
+    with suppress(StoreError):
+        for key in told:
+            await store.delete(key)
+
+
+async def _reconnect(store: Store) -> None:
+    with suppress(StoreError):
+        await store.stop()
+        await store.start()
 
 
 def report(task: Task, clock: Clock) -> dict[str, Any]:

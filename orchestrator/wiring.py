@@ -63,7 +63,10 @@ def pool_of(name: str, settings: Settings) -> AgentPool:
         case "alpha":
             return build_alpha()
         case "portfolio":
-            return build_portfolio(settings.sandbox.initial_capital)
+            return build_portfolio(
+                initial_capital=settings.sandbox.initial_capital,
+                headroom=settings.sandbox.commission_rate + settings.risk.cash_buffer,
+            )
         case "risk":
             return build_risk(commission_rate=settings.sandbox.commission_rate, cash_buffer=settings.risk.cash_buffer)
         case "transaction_cost":

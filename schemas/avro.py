@@ -90,7 +90,7 @@ def released(folder: Path = FOLDER) -> dict[str, dict[int, Any]]:
 
 
 def write_new_versions(folder: Path = FOLDER) -> list[str]:
-    """Write a next version for each message whose generated schema differs from the committed one; return their file names.
+    """Write a next version of each message whose generated schema differs from the committed one; return the files.
 
     A change of docs alone rewrites the current version in place: readers never see docs.
     """
@@ -125,7 +125,7 @@ def _without_docs(schema: Any) -> Any:
 
 
 def incompatibilities(reader: Any, writer: Any) -> list[str]:
-    """Say why a reader's schema cannot read a writer's data; empty where it can (Avro specification, schema resolution)."""
+    """Say why a reader cannot read a writer's data; empty where it can (Avro specification, schema resolution)."""
     return _resolve(reader, writer, "", {}, {})
 
 

@@ -27,6 +27,8 @@ def _small_ints(value: Any) -> Uint8:
     column = np.asarray(value)
     if column.ndim != 1:
         raise ValueError(f"a column has one dimension, got {column.ndim}")
+    if column.size and column.dtype.kind not in "iu":
+        raise ValueError(f"small integers are whole numbers, got {column.dtype}")
     if column.size and (column.min() < 0 or column.max() > 63):
         raise ValueError("small integers lie in 0..63")
     return _frozen(column.astype(np.uint8))

@@ -14,6 +14,8 @@ from schemas.message import Currency, Id, InstrumentId, Message, Nanoseconds, Pr
 
 Adjustment = Literal["raw", "split", "split_dividend"]
 """raw: as traded; split: adjusted for splits; split_dividend: by adjusted close / close."""
+_EPOCH = dt.date(1970, 1, 1)
+_LAST_DAY = (dt.date.max - _EPOCH).days
 MAX_OFFSET = 2**53
 """Integer-valued float64 offsets are exact below this."""
 
@@ -68,13 +70,14 @@ class Bar(Message):
     """Where the row came from."""
     synthetic: bool
     """True where the row was generated, not observed."""
-    sequence: int = Field(default=0, ge=0)
+    sequence: int = Field(default=0, ge=0, lt=2**63)
     """Order among rows of one instrument, interval and ts_event."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.ts_open > self.ts_event:
             raise ValueError(f"ts_open {self.ts_open} is after ts_event {self.ts_event}")
+        dt.date.fromisoformat(self.session_date)
         if not self.low <= min(self.open, self.close) <= max(self.open, self.close) <= self.high:
             raise ValueError(f"open and close must lie between low {self.low} and high {self.high}")
         return self
@@ -125,7 +128,7 @@ class TickBlock(Columns):
     """True where the rows were generated, not observed."""
     base_ts: Nanoseconds
     """Time of the block, ns UTC."""
-    seq0: int = Field(ge=0)
+    seq0: int = Field(ge=0, lt=2**63)
     """Sequence of the first row; row i has seq0 + i."""
     dt_ns: Doubles
     """Whole ns since base_ts, non-decreasing, below 2**53."""
@@ -194,6 +197,8 @@ class BarBlock(Columns):
         _check_offsets(self.base_ts, self.open_dt_ns)
         _check_offsets(self.base_ts, self.dt_ns)
         require(self.open_dt_ns <= self.dt_ns, "ts_open is after ts_event")
+        days = self.session_day
+        require((days == np.floor(days)) & (days >= 0) & (days <= _LAST_DAY), "session_day is no day since 1970-01-01")
         require(self.low > 0, "prices must be positive")
         require(self.low <= np.minimum(self.open, self.close), "open and close lie at or above low")
         require(self.high >= np.maximum(self.open, self.close), "open and close lie at or below high")
@@ -255,25 +260,22 @@ class BarBlock(Columns):
             )
 
 
-_EPOCH = dt.date(1970, 1, 1)
-
-
 def _day(session_date: str) -> int:
     return (dt.date.fromisoformat(session_date) - _EPOCH).days
 
 
 class SliceClosed(Message):
-    """A source has published all it has for a slice: the market-data rows of one instant or window, or what a pool made of them."""
+    """A source has published all it has for a slice: market data of an instant or window, or what a pool made of it."""
 
     ts_event: Nanoseconds
     """The slice: time of its last market-data row, ns UTC."""
     source: Id
     """Who closed it: feed, or a pool's name."""
-    partition: int = Field(ge=0)
+    partition: int = Field(ge=0, lt=2**63)
     """The source's own partition; 0 for the feed."""
     stage: Id
     """Which of the source's stages is complete: data, match, accept, decide, construct, control."""
     runs: tuple[Id, ...] = ()
     """From the feed: the runs that are active in this slice."""
-    rows: int = Field(default=0, ge=0)
+    rows: int = Field(default=0, ge=0, lt=2**63)
     """From the feed: market-data rows it put into this partition for this slice."""

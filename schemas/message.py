@@ -23,7 +23,10 @@ def canonical_json(value: object) -> str:
 
 def _json_object(value: object) -> object:
     parsed = json.loads(value) if isinstance(value, str) else value
-    canonical_json(parsed)
+    try:
+        canonical_json(parsed)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
     return parsed
 
 

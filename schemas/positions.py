@@ -41,7 +41,7 @@ class PositionsUpdated(Message):
     """Profit of open positions at mark."""
     commission: Cost
     """Commission charged so far; equity = deposits + realised + unrealised - commission."""
-    fills: int = Field(ge=0)
+    fills: int = Field(ge=0, lt=2**63)
     """Fills applied so far."""
     positions: tuple[Position, ...]
     """Open positions, by instrument."""

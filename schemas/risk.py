@@ -48,7 +48,7 @@ class RiskAssessed(Message):
     """The method: historical value at risk."""
     instruments: tuple[InstrumentId, ...] = Field(min_length=1)
     """What the portfolio holds."""
-    observations: int = Field(ge=2)
+    observations: int = Field(ge=2, lt=2**63)
     """Returns that the figures rest on."""
     var_95: float = Field(ge=0)
     """One-period loss not exceeded in 95 % of the observations, as a share of value."""

@@ -24,7 +24,7 @@ class StrategySpec(Message):
     """What it does."""
     symbols: tuple[Id, ...] = Field(min_length=1)
     """Bare symbols or SYMBOL.VENUE."""
-    lookback_period: int = Field(default=20, ge=1)
+    lookback_period: int = Field(default=20, ge=1, lt=2**63)
     """History that a decision looks at, in bars."""
     rebalance_frequency: RebalanceFrequency = "daily"
     """How often targets are set."""
@@ -62,7 +62,7 @@ class StrategyStarted(Message):
     """The pool that decides for it."""
     strategy_type: Id
     """The model within that pool."""
-    lookback_period: int = Field(ge=1)
+    lookback_period: int = Field(ge=1, lt=2**63)
     """History that a decision looks at, in bars."""
     rebalance_frequency: RebalanceFrequency
     """How often targets are set."""

@@ -76,7 +76,7 @@ class StepSpec(Message):
     """Steps whose results it needs."""
     timeout_s: float = Field(default=30.0, gt=0)
     """Time for one attempt, in seconds."""
-    max_attempts: int = Field(default=3, ge=1)
+    max_attempts: int = Field(default=3, ge=1, lt=2**63)
     """Attempts before the step fails."""
 
 
@@ -101,7 +101,7 @@ class RunStep(Message):
     """Its workflow."""
     step_id: Id
     """The step."""
-    attempt: int = Field(ge=1)
+    attempt: int = Field(ge=1, lt=2**63)
     """1 for the first attempt."""
     agent_pool: Id
     """The pool that is to answer."""
@@ -124,7 +124,7 @@ class StepCompleted(Message):
     """The workflow."""
     step_id: Id
     """The step."""
-    attempt: int = Field(ge=1)
+    attempt: int = Field(ge=1, lt=2**63)
     """The attempt that it answers."""
     result: JsonObject
     """What the action returned; rows only by reference."""
@@ -139,7 +139,7 @@ class StepFailed(Message):
     """The workflow."""
     step_id: Id
     """The step."""
-    attempt: int = Field(ge=1)
+    attempt: int = Field(ge=1, lt=2**63)
     """The attempt that it answers."""
     error: str
     """What went wrong, for people."""
@@ -158,9 +158,9 @@ class StepState(Message):
     """The step."""
     status: StepStatus
     """waiting for its dependencies, running, in backoff before a retry, or ended."""
-    attempt: int = Field(ge=0)
+    attempt: int = Field(ge=0, lt=2**63)
     """The current attempt; 0 before the first."""
-    due: int = Field(ge=0)
+    due: int = Field(ge=0, lt=2**63)
     """When the running attempt times out or the backoff ends, ns UTC; 0 for none."""
     result: JsonObject = Field(default_factory=dict)
     """What the action returned."""

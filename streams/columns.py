@@ -71,7 +71,7 @@ class _Reader:
             byte = self.data[self.position]
             self.position += 1
             value |= (byte & 0x7F) << shift
-            if byte < 0x80:
+            if byte < 0x80 and value < 1 << 64:
                 return (value >> 1) ^ -(value & 1)
             shift += 7
             if shift > 63:

@@ -97,6 +97,8 @@ class Envelope:
                 causation_id=_text(found, "causation_id"),
                 slice=int(found["slice"]) if "slice" in found else None,
             )
+        except DecodeError:
+            raise
         except ValueError as error:
             raise DecodeError(f"a header is malformed: {error}") from None
 
@@ -126,5 +128,8 @@ def rfc3339(ts: int) -> str:
 def nanoseconds(time: str) -> int:
     """Read what rfc3339 wrote, with any number of decimals."""
     whole, _, rest = time.removesuffix("Z").partition(".")
-    seconds = int(dt.datetime.fromisoformat(whole).replace(tzinfo=dt.UTC).timestamp())
+    parsed = dt.datetime.fromisoformat(whole)
+    if parsed.tzinfo is not None:
+        raise ValueError(f"time {time!r} is not in UTC")
+    seconds = int(parsed.replace(tzinfo=dt.UTC).timestamp())
     return seconds * 1_000_000_000 + int(rest.ljust(9, "0")[:9] or 0)

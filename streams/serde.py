@@ -100,6 +100,8 @@ class Serde:
     def _registered_writer(self, schema_id: int) -> tuple[type[Message], Any, bool]:
         if schema_id not in self._registered:
             schema = self._lookup(schema_id)
+            if not isinstance(schema, dict) or "name" not in schema:
+                raise UnknownSchema(f"schema id {schema_id} is no record but {schema!r}")
             kind = MESSAGES.get(str(schema["name"]).rsplit(".", 1)[-1])
             if kind is None:
                 raise UnknownSchema(f"schema id {schema_id} is of {schema['name']}, which is no message")

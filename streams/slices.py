@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import takewhile
 from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -25,6 +27,9 @@ from streams.record import Event
 from streams.topics import DATA_PLANE_RANK, Family
 
 FEED = "feed"
+ANY = -1
+"""Stands for the slice of records that were published outside slices: the next phase takes them."""
+FOREVER = 2**63
 
 
 @dataclass(frozen=True)
@@ -116,7 +121,10 @@ class SliceInbox:
     partitions: Mapping[str, int]
     runs: Mapping[str, StrategyStarted]
     frontier: Frontier
-    _waiting: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
+    _waiting: dict[str, dict[int, list[Event]]] = field(default_factory=lambda: defaultdict(dict))
+    """Records by topic and slice; those outside slices under ANY."""
+    _order: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    """The slices in _waiting as heaps."""
     _closed: dict[Channel, dict[int, Event]] = field(default_factory=lambda: defaultdict(dict))
 
     def offer(self, event: Event) -> None:
@@ -125,12 +133,17 @@ class SliceInbox:
         if isinstance(message, SliceClosed):
             channel = Channel(place.topic, place.partition, message.source, message.partition, message.stage)
             self._closed[channel][message.ts_event] = event
-        else:
-            self._waiting[place.topic].append(event)
+            return
+        of = ANY if event.envelope.slice is None else event.envelope.slice
+        waiting = self._waiting[place.topic]
+        if of not in waiting:
+            waiting[of] = []
+            heappush(self._order[place.topic], of)
+        waiting[of].append(event)
 
     def next(self) -> Work | None:
         """Return the next phase that may run, or None; it counts as handled once taken."""
-        tables = [event for name in self.role.tables for event in self._waiting.pop(name, ())]
+        tables = [event for name in self.role.tables for event in self._pop(name, FOREVER)]
         if tables:
             return Work(None, None, tables)
         following = self._following()
@@ -144,14 +157,16 @@ class SliceInbox:
         closings = [self._closed[channel].pop(following.slice) for channel in channels]
         if following.phase + 1 == len(self.role.phases):
             closings += self._drop_stale(following.slice)
-        return Work(phase, following.slice, self._take(phase, following.slice), following.runs, closings)
+        events, duplicates = self._take(phase, following.slice)
+        return Work(phase, following.slice, events, following.runs, closings + duplicates)
 
     def _following(self) -> Frontier | None:
         last = self.frontier
         if 0 <= last.phase < len(self.role.phases) - 1:
             return Frontier(slice=last.slice, phase=last.phase + 1, runs=last.runs)
         first = self._feed_channels()[0]
-        ahead = min((ts for ts in self._closed[first] if ts > last.slice), default=None)
+        # A channel's closings come in the order of their slices, so the first one ahead is the next.
+        ahead = next((ts for ts in self._closed[first] if ts > last.slice), None)
         if ahead is None:
             return None
         closing = self._closed[first][ahead].message
@@ -179,25 +194,27 @@ class SliceInbox:
             return [Channel(name, mine, pool, mine, "decide") for pool in pools]
         return []
 
-    def _take(self, phase: Phase, ts: int) -> list[Event]:
+    def _take(self, phase: Phase, ts: int) -> tuple[list[Event], list[Event]]:
+        """Return the phase's records in total order, and those that say once more what another one said."""
+        taken = sorted((event for name in phase.takes for event in self._pop(name, ts)), key=total_order)
+        first: dict[str, Event] = {}
+        duplicates = [event for event in taken if first.setdefault(event.envelope.message_id, event) is not event]
+        return (list(first.values()) if duplicates else taken), duplicates
+
+    def _pop(self, name: str, ts: int) -> list[Event]:
+        waiting, order = self._waiting[name], self._order[name]
         taken: list[Event] = []
-        for name in phase.takes:
-            later: list[Event] = []
-            for event in self._waiting.pop(name, ()):
-                of = event.envelope.slice
-                (taken if of is None or of <= ts else later).append(event)
-            if later:
-                self._waiting[name] = later
-        return sorted(taken, key=total_order)
+        while order and order[0] <= ts:
+            taken += waiting.pop(heappop(order))
+        return taken
 
     def _drop_stale(self, ts: int) -> list[Event]:
         """Settle closings that nobody waits for, such as those of pools that no run names."""
-        return [
-            closings.pop(slice_ts)
-            for closings in self._closed.values()
-            for slice_ts in list(closings)
-            if slice_ts <= ts
-        ]
+        stale = []
+        for closings in self._closed.values():
+            past = list(takewhile(lambda slice_ts: slice_ts <= ts, closings))
+            stale += [closings.pop(slice_ts) for slice_ts in past]
+        return stale
 
 
 def total_order(event: Event) -> tuple[int, int, str, str, int]:

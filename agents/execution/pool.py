@@ -9,6 +9,7 @@ from agents.execution.venue import Book, cancel, match_bar, match_ticks, submit
 from agents.pool import AgentPool
 from agents.transaction_cost.model import CostModel
 from schemas import Bar, CancelOrder, OrderReport, SubmitOrder, TickBlock
+from streams.record import rfc3339
 
 
 def build(costs: CostModel) -> AgentPool:
@@ -22,8 +23,8 @@ def build(costs: CostModel) -> AgentPool:
 
     @pool.on
     def on_ticks(block: TickBlock, book: Book) -> Iterator[Because]:
-        """Fill what the trades reach."""
-        return _reports(match_ticks(book, block, costs))
+        """Fill what the trades reach; a session is a UTC day."""
+        return _reports(match_ticks(book, block, costs, session_date=rfc3339(block.base_ts)[:10]))
 
     @pool.on
     def on_order(order: SubmitOrder, book: Book) -> Iterator[Because]:

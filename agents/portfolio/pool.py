@@ -38,8 +38,12 @@ class TargetParameters(BaseModel):
     """The strategy's parameters."""
 
 
-def build(initial_capital: float) -> AgentPool:
-    """Return the pool; initial_capital is what a what-if is sized for where its step names no capital."""
+def build(*, initial_capital: float, headroom: float) -> AgentPool:
+    """Return the pool.
+
+    initial_capital is what a what-if is sized for where its step names no capital; headroom is the share of an order's
+    notional that risk sets aside on top of it.
+    """
     pool = AgentPool("portfolio", role="portfolio")
 
     @pool.on
@@ -77,18 +81,20 @@ def build(initial_capital: float) -> AgentPool:
             by_run.setdefault(signal.run_id, []).append((message_id, signal))
         for run_id, signals in sorted(by_run.items()):
             run = context.runs[run_id]
-            for proposal in propose(context.state(Ledger, run.account_id), run, signals, slice_.ts):
+            for proposal in propose(context.state(Ledger, run.account_id), run, signals, slice_.ts, headroom=headroom):
                 yield Because(proposal, proposal.signal_id)
 
     @pool.step("construct_targets")
     def construct_targets(parameters: TargetParameters, inputs: Inputs, step: StepContext) -> dict[str, Any]:
         """Size the signals of an earlier step for an account that holds nothing."""
-        return _targets(parameters, parameters.capital or initial_capital, inputs, step)
+        return _targets(parameters, parameters.capital or initial_capital, headroom, inputs, step)
 
     return pool
 
 
-def _targets(parameters: TargetParameters, capital: float, inputs: Inputs, step: StepContext) -> dict[str, Any]:
+def _targets(
+    parameters: TargetParameters, capital: float, headroom: float, inputs: Inputs, step: StepContext
+) -> dict[str, Any]:
     instruments, closes = inputs.instruments(), inputs.column("close")
     run = _what_if(parameters, capital, instruments, step)
     ledger = Ledger()
@@ -106,7 +112,7 @@ def _targets(parameters: TargetParameters, capital: float, inputs: Inputs, step:
             "price": order.reference_price,
             "weight": order.quantity * order.reference_price / capital,
         }
-        for order in propose(ledger, run, named, inputs.last_ts)
+        for order in propose(ledger, run, named, inputs.last_ts, headroom=headroom)
     ]
     return {"orders": orders, "capital": capital}
 

@@ -9,7 +9,17 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from agents.context import Context, Slice
 from agents.pool import AgentPool
-from agents.risk.limits import RiskAccount, apply, decide, end_of_marks, mark, register, set_kill_switch, stop
+from agents.risk.limits import (
+    RiskAccount,
+    apply,
+    decide,
+    end_of_marks,
+    mark,
+    register,
+    set_kill_switch,
+    start_session,
+    stop,
+)
 from agents.risk.var import assess
 from agents.steps import Answer, Inputs, StepContext
 from schemas import (
@@ -25,6 +35,7 @@ from schemas import (
     RiskAssessed,
     SubmitOrder,
 )
+from streams.record import rfc3339
 
 
 class AssessParameters(BaseModel):
@@ -52,7 +63,9 @@ def build(*, commission_rate: float, cash_buffer: float) -> AgentPool:
     def on_report(
         report: OrderAccepted | OrderRejected | OrderFilled | OrderCanceled | OrderExpired, account: RiskAccount
     ) -> None:
-        """Book an execution report and release what it settles."""
+        """Book an execution report and release what it settles; a fill may be the first news of a session."""
+        if account.account_id:
+            start_session(account, rfc3339(report.ts_event)[:10])
         apply(account, report)
 
     @pool.on(phase="mark")

@@ -22,8 +22,13 @@ class Node(BaseModel):
 
 
 def new_cluster_id() -> str:
-    """Make a random cluster id in Kafka's form, 22 characters of base64."""
-    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    """Make a random cluster id in Kafka's form, 22 characters of base64.
+
+    None that starts with a dash: the storage tool would take it for an option.
+    """
+    while (name := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
+        continue
+    return name
 
 
 def bootstrap(nodes: Sequence[Node]) -> str:

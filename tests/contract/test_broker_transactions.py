@@ -67,7 +67,8 @@ async def test_a_failed_follow_leaves_nothing_to_be_seen(broker: Broker, whole: 
 
 
 async def test_a_record_without_a_place_leaves_nothing_to_be_seen(broker: Broker, whole: Whole) -> None:
-    for records, followers in (([out(b"1"), Record("nowhere", "a", b"2")], []), ([out(b"1")], [Record("nowhere", "a", b"2")])):
+    lost, astray = out(b"lost"), Record("nowhere", "a", b"2")
+    for records, followers in (([lost, astray], []), ([lost], [lost, astray])):
         with pytest.raises(UnknownTopic, match="nowhere"):
             async with broker.transactions(TASK) as transactions:
                 await transactions.commit(records, {IN: 5}, lambda offsets, more=followers: more)

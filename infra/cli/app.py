@@ -1,0 +1,41 @@
+"""The commands of `finagent`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from infra.cli.exits import FAILED, report, session
+from infra.cli.orchestrator import orchestrator
+from infra.cli.pool import pool
+
+app = typer.Typer(
+    name="finagent",
+    help="Event-driven multi-agent trading on Kafka.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def _whole_call(
+    debug: Annotated[bool, typer.Option("--debug", help="Log at DEBUG, and show tracebacks.")] = False,
+) -> None:
+    session.debug = debug
+
+
+for command in (orchestrator, pool):
+    app.command()(command)
+
+
+def run(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit with its code."""
+    try:
+        app(args=list(arguments) if arguments is not None else None, prog_name="finagent")
+    except Exception as error:
+        report(error)
+        sys.exit(FAILED)

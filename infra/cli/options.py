@@ -1,0 +1,74 @@
+"""Options that commands share, and the settings that they make."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from infra.cli.exits import session
+from infra.cli.logs import configure
+from infra.services import kafka_status, redis_status
+from orchestrator.settings import Settings, load
+from streams.errors import ConfigError, ServiceError
+
+FOLDER = Path(".finagent")
+"""Where `finagent broker start` keeps Kafka and Redis, relative to the working folder."""
+LOCAL = "local"
+
+Config = Annotated[
+    Path | None, typer.Option("--config", help="Settings file; default: config/orchestrator_config.yaml, if there.")
+]
+Kafka = Annotated[
+    str | None, typer.Option("--kafka", help="host:port, or 'local': the one of `finagent broker start`.")
+]
+Redis = Annotated[str | None, typer.Option("--redis", help="URL, or 'local': the one of `finagent broker start`.")]
+Prefix = Annotated[str | None, typer.Option("--prefix", help="Put before every topic, group and transactional id.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+def settings_of(
+    config: Path | None = None,
+    kafka: str | None = None,
+    redis: str | None = None,
+    prefix: str | None = None,
+    *,
+    mode: str | None = None,
+) -> Settings:
+    """Return the settings of the file, the environment and these options; log as they say."""
+    address = local_kafka() if kafka == LOCAL else kafka
+    url = local_redis() if redis == LOCAL else redis
+    settings = load(config, _given({"mode": mode, "kafka": {"bootstrap": address, "prefix": prefix}, "redis": {"url": url}}))
+    configure(settings.log_level, debug=session.debug)
+    return settings
+
+
+def local_kafka(folder: Path = FOLDER) -> str:
+    """Return the address of the local Kafka; raise ServiceError where none runs."""
+    service = kafka_status(folder / "kafka")
+    if service is None or not any(broker.alive for broker in service.brokers):
+        raise ServiceError(f"no local Kafka runs in {folder / 'kafka'}: start it with `finagent broker start`")
+    return service.bootstrap
+
+
+def local_redis(folder: Path = FOLDER) -> str:
+    """Return the URL of the local Redis; raise ServiceError where none runs."""
+    service = redis_status(folder / "redis")
+    if service is None or not service.alive:
+        raise ServiceError(f"no local Redis runs in {folder / 'redis'}: start it with `finagent broker start`")
+    return service.url
+
+
+def need_kafka(settings: Settings) -> None:
+    """Raise ConfigError that says how to name a Kafka where the settings name none."""
+    if not settings.kafka.bootstrap:
+        raise ConfigError(
+            "this command needs Kafka and the settings name none: start one with `finagent broker start` and add "
+            "--kafka local, or give --kafka host:port or FINAGENT_KAFKA__BOOTSTRAP=host:port"
+        )
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    nested = {key: _given(value) if isinstance(value, dict) else value for key, value in options.items()}
+    return {key: value for key, value in nested.items() if value not in (None, {})}

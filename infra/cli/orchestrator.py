@@ -1,0 +1,71 @@
+"""`finagent orchestrator`: the control plane, or without Kafka the whole system in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Annotated
+
+import typer
+
+from infra.cli.connection import PATIENCE_S, connected, make_topics, memory
+from infra.cli.exits import TASK_FAILED, task_failed
+from infra.cli.options import Config, Kafka, Prefix, Redis, settings_of
+from infra.cli.serving import serve
+from infra.cli.stopping import until_stopped, wait_for_stop
+from orchestrator.facade import FinAgentOrchestrator
+from orchestrator.heartbeat import beat_process
+from orchestrator.settings import Settings
+from orchestrator.wiring import context_of, control_kind
+from streams.clock import WallClock
+
+log = logging.getLogger("FinAgentOrchestrator")
+_CHECK_S = 1.0
+
+Mode = Annotated[str | None, typer.Option("--mode", help="development, production or sandbox.")]
+
+
+def orchestrator(
+    mode: Mode = None,
+    config: Config = None,
+    kafka: Kafka = None,
+    redis: Redis = None,
+    prefix: Prefix = None,
+) -> None:
+    """Run the orchestrator until SIGTERM or Ctrl-C, then drain; without Kafka, every pool with it in this process."""
+    settings = settings_of(config, kafka, redis, prefix, mode=mode)
+    until_stopped(lambda stop: _on_kafka(settings, stop) if settings.kafka.bootstrap else _embedded(settings, stop))
+
+
+async def _on_kafka(settings: Settings, stop: asyncio.Event) -> None:
+    try:
+        from orchestrator.faust_engine import engine_of
+    except ModuleNotFoundError:
+        return await serve(settings, [control_kind(context_of(settings))], "orchestrator", stop)
+    async with connected(settings, stop, PATIENCE_S) as broker, memory(settings) as store:
+        await make_topics(settings, broker, (), stop, PATIENCE_S)
+        engine = engine_of(settings)
+        beating = asyncio.create_task(beat_process("orchestrator", store, WallClock(), stop))
+        log.info("the orchestrator runs in mode %s on %s", settings.mode, settings.kafka.bootstrap)
+        try:
+            await engine.run(stop)
+        except Exception as error:
+            raise task_failed(error) from error
+        finally:
+            stop.set()
+            await beating
+        log.info("the orchestrator has stopped")
+
+
+async def _embedded(settings: Settings, stop: asyncio.Event) -> None:
+    system = FinAgentOrchestrator(settings=settings)
+    await system.initialize()
+    log.info("no kafka.bootstrap: the whole system runs in this process, in mode %s, and ends with it", settings.mode)
+    try:
+        while not await wait_for_stop(stop, _CHECK_S):
+            health = await system.get_health_status()
+            if health["status"] == "critical":
+                log.error("%s", "; ".join(health["reasons"]))
+                raise typer.Exit(TASK_FAILED)
+    finally:
+        await system.shutdown()

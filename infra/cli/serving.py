@@ -1,0 +1,35 @@
+"""Run tasks in this process until it is asked to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from infra.cli.connection import PATIENCE_S, connected, make_topics, memory
+from infra.cli.exits import task_failed
+from orchestrator.heartbeat import beat
+from orchestrator.settings import Settings
+from orchestrator.wiring import partitions_of
+from streams.clock import WallClock
+from streams.host import Host, TaskKind
+from streams.serde import Serde
+
+log = logging.getLogger("finagent.cli")
+
+
+async def serve(settings: Settings, kinds: Sequence[TaskKind], what: str, stop: asyncio.Event) -> None:
+    """Take part in the groups of these tasks until stop is set; exit code 3 where one fails for good."""
+    async with connected(settings, stop, PATIENCE_S) as broker, memory(settings) as store:
+        await make_topics(settings, broker, kinds, stop, PATIENCE_S)
+        clock = WallClock()
+        host = Host(broker, kinds, partitions_of(settings), clock, Serde(), stop=stop)
+        beating = asyncio.create_task(beat(host, store, clock))
+        log.info("%s runs on %s", what, settings.kafka.bootstrap)
+        try:
+            await host.run()
+        except Exception as error:
+            raise task_failed(error) from error
+        finally:
+            await beating
+        log.info("%s has stopped", what)

@@ -1,0 +1,36 @@
+"""Run until done or until SIGTERM or Ctrl-C asks to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def until_stopped(work: Callable[[asyncio.Event], Coroutine[Any, Any, T]]) -> T:
+    """Run work, which ends soon after its event is set by SIGTERM or Ctrl-C; a second Ctrl-C ends it at once."""
+    return asyncio.run(_run(work))
+
+
+async def _run(work: Callable[[asyncio.Event], Coroutine[Any, Any, T]]) -> T:
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def interrupted() -> None:
+        stop.set()
+        loop.remove_signal_handler(signal.SIGINT)
+
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGINT, interrupted)
+    return await work(stop)
+
+
+async def wait_for_stop(stop: asyncio.Event, timeout_s: float) -> bool:
+    """Return whether stop is set, waiting for it up to a time."""
+    try:
+        await asyncio.wait_for(stop.wait(), timeout_s)
+    except TimeoutError:
+        return False
+    return True

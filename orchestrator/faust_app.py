@@ -1,0 +1,147 @@
+"""Faust as the orchestrator uses it. Importing it reads sys.argv: only faust_engine imports this, when it runs.
+
+Where Faust has no setting for what is needed, a class of its driver is overridden here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import faust
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from orchestrator.faust_kept import POOL, TABLE, Kept
+from orchestrator.sections import KafkaSection
+from streams.serde import Serde
+from streams.topics import changelog
+
+TIMEOUT_S = 20.0
+"""Limit of one request."""
+
+
+class _ConsumerThread(driver.AIOKafkaConsumerThread):
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        # Faust asks for it only together with its own exactly_once; but pools answer within transactions.
+        consumer._isolation_level = "read_committed"
+        return consumer
+
+
+class _Consumer(driver.Consumer):
+    def _new_consumer_thread(self) -> _ConsumerThread:
+        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+
+class _Producer(driver.Producer):
+    def _settings_extra(self) -> Mapping[str, Any]:
+        return {"acks": "all", "enable_idempotence": True}
+
+
+class _Transport(driver.Transport):
+    Consumer = _Consumer
+    Producer = _Producer
+
+
+class App(faust.App):
+    """A Faust application that runs inside a program: no files, no web server, no topics of its own making."""
+
+    def _new_transport(self) -> _Transport:
+        return _Transport(self.conf.broker_consumer, self)
+
+    def _new_producer_transport(self) -> _Transport:
+        return _Transport(self.conf.broker_producer, self)
+
+    def _create_directories(self) -> None:
+        """Make none: the table is in memory and in its changelog."""
+
+
+def app_of(kafka: KafkaSection) -> App:
+    """Return the application, not started."""
+    return App(
+        kafka.prefix + POOL,
+        broker=[f"kafka://{address.strip()}" for address in kafka.bootstrap.split(",")],
+        store="memory://",
+        processing_guarantee="at_least_once",
+        broker_commit_interval=0.2,
+        broker_session_timeout=6.0,
+        broker_heartbeat_interval=1.0,
+        broker_request_timeout=TIMEOUT_S,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=4_000_000,
+        producer_acks=-1,
+        producer_request_timeout=TIMEOUT_S / 2,
+        producer_max_request_size=8_000_000,
+        stream_wait_empty=False,
+        table_standby_replicas=0,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        topic_replication_factor=kafka.replication,
+        web_enabled=False,
+    )
+
+
+class WorkflowTable(faust.Table[bytes, bytes]):
+    """States of workflows by id, in memory and in a changelog topic.
+
+    Unlike its base class it can be written from a timer, waits until a write is durable, and lets go of the keys of
+    partitions that went to another process.
+    """
+
+    def __init__(self, app: App, prefix: str, partitions: int, serde: Serde) -> None:
+        super().__init__(app, name=TABLE, key_type=bytes, value_type=bytes, partitions=partitions)
+        self._changelog_name = prefix + changelog(TABLE)
+        self._serde = serde
+        self._writes: list[Any] = []
+        self._partition = 0
+        self._rebalance = -1
+        app.tables.add(self)
+
+    def _changelog_topic_name(self) -> str:
+        return self._changelog_name
+
+    def kept(self, workflow_id: str) -> Kept | None:
+        """Return a workflow's state, or None where there is none."""
+        value = self.data.get(workflow_id.encode())
+        return None if value is None else Kept.decode(value, self._serde)
+
+    async def keep(self, states: Mapping[str, Kept]) -> None:
+        """Write states by workflow_id; they are durable when this returns."""
+        self._writes = []
+        for workflow_id, kept in states.items():
+            self._partition = kept.partition
+            self[workflow_id.encode()] = kept.encode(self._serde)
+        # Faust only buffers them; awaited here, no offset can be committed before them.
+        await asyncio.gather(*self._writes)
+
+    def on_key_set(self, key: bytes, value: bytes) -> None:
+        """Write to the changelog partition that the workflow belongs to."""
+        self._writes.append(self.send_changelog(self._partition, key, value))
+
+    def states(self) -> Iterator[Kept]:
+        """Yield all states."""
+        for value in self.data.values():
+            yield Kept.decode(value, self._serde)
+
+    @property
+    def is_current(self) -> bool:
+        """Tell whether what was recovered is of the present assignment."""
+        return bool(self._rebalance == self.app.rebalancing_count)
+
+    async def on_rebalance(
+        self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
+    ) -> None:
+        """Note which assignment the recovery that follows is for."""
+        self._rebalance = self.app.rebalancing_count
+        await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
+
+    async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
+        """Forget what others own now, before anyone is told of the recovery."""
+        mine = {partition for _, partition in active_tps}
+        # Faust's memory store itself drops only keys that it has recovered, not those written since.
+        for kept in list(self.states()):
+            if kept.partition not in mine:
+                self.data.pop(kept.workflow.workflow_id.encode(), None)
+        await super().on_recovery_completed(active_tps, standby_tps)

@@ -1,0 +1,88 @@
+"""Trace a message on the log: read the decisions once, then only the market data that the chain names."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+
+from agents.context import bar_id, tick_id
+from orchestrator.chain import Link, chain
+from orchestrator.decision_log import LAST, Log
+from orchestrator.summaries import row_summary
+from schemas import Bar, BarBlock, Message, TickBlock
+from streams.broker import Broker, partition_of
+from streams.errors import BrokerError, DecodeError
+from streams.record import Envelope, Event, Received, TopicPartition
+from streams.serde import Serde
+from streams.topics import BARS, TICKS, TOPICS
+
+__all__ = ["LAST", "Link", "Log", "chain", "trace"]
+_DATA = (TICKS.name, BARS.name)
+_SLICE = "slice"
+_IDLE_POLLS = 20
+
+
+async def trace(broker: Broker, serde: Serde, wanted: str) -> list[Link]:
+    """Return the chain of a message id, row id or `last`; raise MissingData that names what there is instead."""
+    log = Log([event async for event in _decisions(broker, serde)])
+    first = chain(log, wanted)
+    missing = {link.message_id: link for link in first if not link.topic and link.instrument_id}
+    rows = {link.message_id: link async for link in _rows(broker, serde, list(missing.values()))}
+    return chain(log, wanted, rows)
+
+
+async def _decisions(broker: Broker, serde: Serde) -> AsyncIterator[Event]:
+    counts = await broker.topics()
+    names = [name for name in TOPICS if name in counts and name not in _DATA]
+    async for record in _records(broker, [TopicPartition(name, p) for name in names for p in range(counts[name])]):
+        try:
+            yield Event(serde.decode(record.value), Envelope.from_headers(record.headers), record)
+        except DecodeError:
+            continue  # it is a dead letter by now
+
+
+async def _rows(broker: Broker, serde: Serde, missing: Sequence[Link]) -> AsyncIterator[Link]:
+    """Find rows among the records of their instrument and slice, so that few ids are computed."""
+    counts = await broker.topics()
+    wanted = {link.message_id for link in missing}
+    sought = {(link.instrument_id, str(link.ts).encode()) for link in missing}
+    places = {
+        TopicPartition(name, partition_of(link.instrument_id, counts[name])) for link in missing for name in _DATA
+    }
+    async for record in _records(broker, sorted(places)):
+        if (record.key, dict(record.headers).get(_SLICE)) not in sought:
+            continue
+        for row_id, data, row in _ids(serde.decode(record.value)):
+            if row_id in wanted:
+                yield _row_link(row_id, data, row, record)
+
+
+async def _records(broker: Broker, places: Sequence[TopicPartition]) -> AsyncIterator[Received]:
+    """Read partitions from their beginnings to where they end now."""
+    ends = await broker.ends(places)
+    async with broker.reader(await broker.beginnings(places)) as reader:
+        idle = 0
+        while any(reader.position(place) < end for place, end in ends.items()):
+            records = await reader.poll(0.5)
+            idle = 0 if records else idle + 1
+            if idle > _IDLE_POLLS:
+                raise BrokerError(f"no records came although {len(places)} partitions were not read to their ends")
+            for record in records:
+                if record.offset < ends[TopicPartition(record.topic, record.partition)]:
+                    yield record
+
+
+def _ids(message: Message) -> Iterator[tuple[str, Bar | TickBlock, int]]:
+    bars: Iterable[Bar] = ()
+    if isinstance(message, TickBlock):
+        yield from ((tick_id(message, row), message, row) for row in range(len(message)))
+    elif isinstance(message, Bar):
+        bars = (message,)
+    elif isinstance(message, BarBlock):
+        bars = message.bars()
+    yield from ((bar_id(bar), bar, 0) for bar in bars)
+
+
+def _row_link(row_id: str, data: Bar | TickBlock, row: int, record: Received) -> Link:
+    ts = data.base_ts + int(data.dt_ns[row]) if isinstance(data, TickBlock) else data.ts_event
+    place = (record.topic, record.partition, record.offset, ts)
+    return Link("market data", row_summary(data, row), row_id, 0, *place, data.instrument_id)
