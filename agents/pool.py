@@ -15,46 +15,19 @@ active run that names this pool), Context. What it returns or yields is publishe
 
 from __future__ import annotations
 
-import inspect
-import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints, overload
+from typing import Any, Literal, TypeVar, overload
 
-import schemas
-from agents.context import Context, Run, Slice
+from agents.handlers import Handler, check_plain, handler_of
 from schemas import Message
-from streams.errors import ConfigError, UnknownAction
+from streams.errors import UnknownAction
 from streams.slices import ROLES, Role
-from streams.state import State
 from streams.topics import Topic, topic_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 RoleName = Literal["alpha", "portfolio", "risk", "execution"]
 SUFFIX = "_agent_pool"
-
-
-@dataclass(frozen=True)
-class Handler:
-    """A registered function and what it asks for."""
-
-    function: Callable[..., Any]
-    types: tuple[type[Message], ...]
-    """Event types; empty for the close of a slice."""
-    wants: tuple[tuple[str, Any], ...]
-    """Further parameters: (name, State subclass, Run or Context)."""
-    phase: str | None = None
-    """For the close of a slice: the phase at whose end it is called; None: the last one."""
-
-    @property
-    def state(self) -> type[State] | None:
-        """Return the class of the state that it asks for."""
-        return next((want for _, want in self.wants if isinstance(want, type) and issubclass(want, State)), None)
-
-    @property
-    def per_run(self) -> bool:
-        """Return whether it is called once per run."""
-        return any(want is Run for _, want in self.wants)
 
 
 @dataclass
@@ -89,7 +62,7 @@ class AgentPool:
         """Register a handler; usable with and without parentheses."""
 
         def register(handler: F) -> F:
-            self.handlers.append(_handler(handler, phase))
+            self.handlers.append(handler_of(handler, phase, self.name, self.place))
             return handler
 
         return register if function is None else register(function)
@@ -98,6 +71,7 @@ class AgentPool:
         """Register the answer to a workflow step."""
 
         def register(answer: F) -> F:
+            check_plain(answer)
             self.actions[action] = answer
             return answer
 
@@ -118,25 +92,3 @@ class AgentPool:
     def handlers_of(self, kind: type[Message]) -> Iterator[Handler]:
         """Yield the handlers of an event type."""
         return (handler for handler in self.handlers if kind in handler.types)
-
-
-def _handler(function: Callable[..., Any], phase: str | None) -> Handler:
-    # Annotations written in a function's own module see its names, and the messages wherever it was written.
-    hints = get_type_hints(function, localns={name: getattr(schemas, name) for name in schemas.__all__})
-    parameters = list(inspect.signature(function).parameters)
-    if not parameters or parameters[0] not in hints:
-        raise ConfigError(f"{function.__name__}: annotate the first parameter with an event type or Slice")
-    first, wants = hints[parameters[0]], tuple((name, hints.get(name)) for name in parameters[1:])
-    for name, want in wants:
-        if want not in (Run, Context) and not (isinstance(want, type) and issubclass(want, State)):
-            raise ConfigError(f"{function.__name__}: {name} must be annotated with a State class, Run or Context")
-    return Handler(function, () if first is Slice else _types(function.__name__, first), wants, phase)
-
-
-def _types(function: str, annotation: Any) -> tuple[type[Message], ...]:
-    union = get_origin(annotation) in (Union, types.UnionType)
-    kinds = get_args(annotation) if union else (annotation,)
-    for kind in kinds:
-        if not (isinstance(kind, type) and issubclass(kind, Message)):
-            raise ConfigError(f"{function}: {kind!r} is no event type")
-    return tuple(kinds)

@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from agents.context import Because, Context, Run, Slice, bar_id
-from agents.pool import AgentPool, Handler
+from agents.handlers import Handler
+from agents.pool import AgentPool
 from schemas import Bar, BarBlock, Message, SliceClosed, StrategyStarted
 from streams.broker import partition_of
 from streams.errors import HandlerError
 from streams.ids import derive_id, slice_id
-from streams.record import Event
+from streams.record import Event, Received
 from streams.slices import Phase, Role, SliceInbox, Work
 from streams.state import State
 from streams.task import CRITICAL_TOPICS, Inbox, Output, Outputs, Task
-from streams.topics import TOPICS, topic
+from streams.topics import TOPICS, topic, topic_of
 
 _OWN_IDS = {"OrderProposed": "proposal_id", "SubmitOrder": "order_id", "OrderFilled": "fill_id"}
 """Messages whose id is a field, since others refer to it."""
@@ -144,7 +145,7 @@ class PoolProcessor:
         for key, arguments in self._bindings(handler, context, None, None):
             poison = ("slice", slice_.ts, handler.function.__name__, key)
             if poison in task.poisoned:
-                task.dead_letter(work.closings[0].record, task.poisoned[poison])
+                task.dead_letter(_data_closing(work), task.poisoned[poison])
                 continue
             call = _guarded(handler, (slice_, *arguments), blamed, poison, f"slice {slice_.ts} key {key}")
             yield from (_output(result, slice_id(slice_.ts), str(slice_.ts)) for result in call())
@@ -164,6 +165,12 @@ class PoolProcessor:
         else:
             for state_key in list(context.states.keys(handler.state)):
                 yield state_key, _arguments(handler, context, state_key, None)
+
+
+def _data_closing(work: Work) -> Received:
+    """Return the closing that stands for the slice in a dead letter: one of a partition that had rows."""
+    closings = [(event.record, event.message) for event in work.closings if isinstance(event.message, SliceClosed)]
+    return next((record for record, closing in closings if closing.rows), closings[0][0])
 
 
 def owner_of(pool: AgentPool) -> str:
@@ -203,15 +210,26 @@ def _guarded(
     def call() -> list[Any]:
         try:
             result = handler.function(*arguments)
-            if result is None:
-                return []
-            return [result] if isinstance(result, Message | Because) else list(result)
+            return _results(result)
         except Exception as error:
             name = handler.function.__name__
             reason = f"{name} raised {type(error).__name__}: {error} ({where})"
             raise HandlerError(reason, topic=blamed, poison=poison) from error
 
     return call
+
+
+def _results(result: Any) -> list[Any]:
+    """Return what a handler returned or yielded; raise TypeError where it is no message that a topic carries."""
+    if result is None:
+        return []
+    results = [result] if isinstance(result, Message | Because) else list(result)
+    for each in results:
+        message = each.message if isinstance(each, Because) else each
+        if not isinstance(message, Message):
+            raise TypeError(f"{message!r} is no message")
+        topic_of(type(message))
+    return results
 
 
 def _output(result: Message | Because, cause: str, correlation: str) -> Output:

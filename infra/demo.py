@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from agents.data.slicing import bar_slices
 
 from agents.data.fetch import FetchParameters, fetch
+from agents.data.slicing import bar_slices
 from agents.data.sources import SampleProvider
 from agents.data.synthetic import synthetic_instruments, synthetic_ticks
 from agents.data.windows import windows
@@ -128,6 +128,8 @@ class DemoResult:
     intraday: Act
     steps: int
     wall_s: float
+    prefix: str = ""
+    """Stands before each topic's name on Kafka."""
     rows: dict[str, Any] = field(default_factory=dict)
     """Rows published by topic, and rows handled and dead-lettered by each task."""
 
@@ -137,6 +139,7 @@ class DemoResult:
         last = self.daily.equity[-1]
         return {
             "broker": self.broker,
+            "prefix": self.prefix,
             "data_source": {
                 "bars": f"{self.daily.source} (real)",
                 "ticks": f"{self.intraday.source} (synthetic)",
@@ -169,7 +172,8 @@ async def run_demo(orchestrator: FinAgentOrchestrator, broker: str, plan: DemoPl
     if unanswered:
         raise WorkflowError(f"steps without an answer: {sorted(unanswered)}")
     produced = dict((await orchestrator.feed()).state.rows)
-    return DemoResult(plan, broker, daily, intraday, len(done), time.perf_counter() - began, {"produced": produced})
+    wall = time.perf_counter() - began
+    return DemoResult(plan, broker, daily, intraday, len(done), wall, rows={"produced": produced})
 
 
 async def _daily(orchestrator: FinAgentOrchestrator, plan: DemoPlan, followed: Tail, progress: Any) -> Act:

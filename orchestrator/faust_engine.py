@@ -32,7 +32,7 @@ WRITE_S = 20.0
 """Time for the effects of one batch to become durable."""
 STOP_S = 10.0
 """Time that Faust gets to stop."""
-MAX_BATCH = 100
+MAX_BATCH = 64
 """Events whose effects are written together."""
 
 

@@ -27,16 +27,21 @@ async def beat(host: Host, store: Store, clock: Clock, every_s: float = 0.5) -> 
     await _tell(lambda: [report(task, clock) for task in list(host.tasks.values())], store, host.stop, every_s)
 
 
-async def beat_process(pool: str, store: Store, clock: Clock, stop: asyncio.Event, every_s: float = 0.5) -> None:
-    """Tell of a process that has no tasks of its own, such as the orchestrator's engine, until stop is set."""
-    task = f"{pool}.{uuid.uuid4().hex[:8]}"
-    same = {"task": task, "pool": pool, "partition": 0, "slice": -1, "handled": {}, "dead_letters": {}}
-    await _tell(lambda: [{**same, "updated": clock.now()}], store, stop, every_s)
-
-
-async def _tell(
-    found: Callable[[], list[dict[str, Any]]], store: Store, stop: asyncio.Event, every_s: float
+async def beat_process(
+    pool: str, handled: Callable[[], int], store: Store, clock: Clock, stop: asyncio.Event, every_s: float = 0.5
 ) -> None:
+    """Tell of a process that has no tasks of its own, such as the orchestrator's engine, until stop is set."""
+    task = f"{pool}.{uuid.uuid4().hex[:8]}"  # several processes may do the same work
+
+    def found() -> list[dict[str, Any]]:
+        done = {"events": handled()}
+        own = {"task": task, "pool": pool, "partition": 0, "slice": -1, "handled": done, "dead_letters": {}}
+        return [{**own, "updated": clock.now()}]
+
+    await _tell(found, store, stop, every_s)
+
+
+async def _tell(found: Callable[[], list[dict[str, Any]]], store: Store, stop: asyncio.Event, every_s: float) -> None:
     available, told = True, dict[str, bytes]()
     while not stop.is_set():
         told = {PREFIX + each["task"]: json.dumps(each).encode() for each in found()}

@@ -26,7 +26,7 @@ def _json_object(value: object) -> object:
     try:
         canonical_json(parsed)
     except TypeError as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(f"no JSON: {error}") from None
     return parsed
 
 

@@ -45,7 +45,7 @@ class KafkaOptions:
     """Copies of each partition of the topics that are made."""
     transaction_timeout_ms: int = 10_000
     """After this the broker aborts what a dead task left open."""
-    session_timeout_ms: int = 10_000
+    session_timeout_ms: int = 6_000
     """After this silence a member's partitions go to others."""
     timeout_s: float = 20.0
     """Limit of every call."""

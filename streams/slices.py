@@ -217,11 +217,11 @@ class SliceInbox:
         return stale
 
 
-def total_order(event: Event) -> tuple[int, int, str, str, int]:
-    """Return the key of the total order: time, topic rank, instrument, source; then the source's own order.
+def total_order(event: Event) -> tuple[int, int, str, str, str, int]:
+    """Return the key of the total order: time, topic rank, instrument, account, source; then the source's own order.
 
-    Offsets only ever compare records of one instrument and one source, which stand in one partition in the order in
-    which that source emitted them, so they carry no accident of timing or partitioning.
+    Offsets only ever compare records of one instrument, account and source: one task emitted them in this order into
+    one partition, so they carry no accident of timing or partitioning.
     """
     message, record = event.message, event.record
     rank = DATA_PLANE_RANK.index(record.topic)
@@ -229,6 +229,7 @@ def total_order(event: Event) -> tuple[int, int, str, str, int]:
         getattr(message, "ts_event", 0),
         rank,
         getattr(message, "instrument_id", ""),
+        getattr(message, "account_id", ""),
         event.envelope.source,
         record.offset,
     )

@@ -232,7 +232,7 @@ class Task:
         self.states.get(TaskMeta, "task").done_ahead = self._progress.done_ahead()
 
         def then(placed: Sequence[int]) -> list[Record]:
-            followers = self._records(follow(placed)) if follow else []
+            followers = self._records(follow(placed), "follow") if follow else []
             return [*followers, *self.states.changes(), *self._letters]
 
         await transactions.commit(records, offsets, then)
@@ -240,11 +240,12 @@ class Task:
         self._settled = False
         self.on_commit(self)
 
-    def _records(self, outputs: Iterable[Output]) -> list[Record]:
+    def _records(self, outputs: Iterable[Output], *stage: str) -> list[Record]:
+        """Make records; stage tells apart what one cause led to at different stages of a commit."""
         counts: dict[tuple[str, ...], int] = {}
-        return [self._record(output, counts) for output in outputs]
+        return [self._record(output, counts, stage) for output in outputs]
 
-    def _record(self, output: Output, counts: dict[tuple[str, ...], int]) -> Record:
+    def _record(self, output: Output, counts: dict[tuple[str, ...], int], stage: tuple[str, ...]) -> Record:
         message, pool = output.message, self.processor.pool
         kind = type(message).__name__
         name = output.topic or topic_of(type(message)).name
@@ -253,7 +254,7 @@ class Task:
         counts[told_apart] = index = counts.get(told_apart, -1) + 1
         now, frontier = self.clock.now(), self.meta.frontier
         envelope = Envelope(
-            message_id=output.message_id or derive_id(told_apart[0], pool, *told_apart[1:], index),
+            message_id=output.message_id or derive_id(told_apart[0], pool, *told_apart[1:], index, *stage),
             type=kind,
             source=pool,
             ts_init=now,

@@ -26,6 +26,7 @@ from streams.ids import derive_id
 from streams.memory_broker import MemoryBroker
 from streams.record import Envelope, Event, Record, TopicPartition
 from streams.serde import Serde
+from streams.task import Task
 from streams.topics import topic, topic_of
 
 M = TypeVar("M", bound=Message)
@@ -116,6 +117,7 @@ class Plane:
     clock: ManualClock = field(default_factory=lambda: ManualClock(START))
     host: Host | None = None
     feed: Feed | None = None
+    work: asyncio.Task[None] | None = None
 
     async def create(self) -> None:
         kinds = [kind for pool in self.pools for kind in kinds_of(pool)]
@@ -125,18 +127,34 @@ class Plane:
     async def running(self) -> AsyncIterator[Plane]:
         """Run all tasks until the block ends; its end waits for them, and raises what stopped them."""
         await self.create()
-        self.host = self.new_host()
-        work = asyncio.create_task(self.host.run())
+        self.start()
         async with Feed.open(self.broker, self.partitions, self.clock, SERDE) as self.feed:
             try:
                 yield self
             finally:
+                assert self.host is not None
+                assert self.work is not None
                 self.host.stop.set()
-                await work
+                await self.work
+
+    def start(self) -> None:
+        self.host = self.new_host()
+        self.work = asyncio.create_task(self.host.run())
+
+    async def kill(self, *pools: str) -> None:
+        """End the tasks of some pools, or of all, where they stand; then go on with a new host."""
+        assert self.host is not None
+        assert self.work is not None
+        for name, task in self.host._running.items():
+            if not pools or name.rpartition(".")[0] in pools:
+                task.cancel()
+        self.host.stop.set()
+        await self.work
+        self.start()
 
     def new_host(self) -> Host:
         kinds = [kind for pool in self.pools for kind in kinds_of(pool)]
-        return Host(self.broker, kinds, self.partitions, self.clock, SERDE)
+        return Host(self.broker, kinds, self.partitions, self.clock, SERDE, on_commit=_attentive)
 
     async def announce(self, *runs: StrategyStarted) -> None:
         await self.say(*runs)
@@ -152,11 +170,15 @@ class Plane:
         assert self.feed is not None
         slices = list(slices)
         await self.feed.publish(slices)
+        await self.done(slices)
+
+    async def done(self, slices: Sequence[Sequence[Row]]) -> None:
+        """Wait until the venue has taken every order of the last slice."""
         last = max(row.ts_event for row in slices[-1])
         await self.until(lambda: self.accepted(last), f"the end of slice {last}")
 
     def accepted(self, ts: int) -> bool:
-        closed = [c for c in self.closings("fills") if c.ts_event == ts and c.stage == "accept"]
+        closed = [closing for closing in self.closings("fills") if (closing.ts_event, closing.stage) == (ts, "accept")]
         return len(closed) == self.partitions["instrument"] * self.partitions["account"]
 
     async def until(self, condition: Callable[[], bool], what: str = "a condition", timeout_s: float = 30) -> None:
@@ -206,6 +228,10 @@ class Plane:
     async def committed(self, task_id: str, name: str, partition: int = 0) -> int:
         place = TopicPartition(name, partition)
         return (await self.broker.committed(task_id, [place])).get(place, 0)
+
+
+def _attentive(task: Task) -> None:
+    task.poll_s = 0.01  # it sees its stop at the end of a poll
 
 
 def record(

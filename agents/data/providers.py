@@ -65,6 +65,10 @@ class FrameProvider:
         """Return the instruments by bare symbol."""
         return {symbol: history.instrument for symbol, history in self._histories.items()}
 
+    def interval(self, symbol: str) -> str:
+        """Return the length of a symbol's bars."""
+        return self._history(symbol).heading.interval
+
     def bars(self, symbol: str, interval: str, start: dt.date | None, end: dt.date | None) -> tuple[BarBlock, ...]:
         """Return the bars of the sessions from start to end, both included, as consecutive blocks."""
         history = self._history(symbol)

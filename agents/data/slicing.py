@@ -41,9 +41,7 @@ def tick_slices(
         yield [*rows, *sorted(ended, key=lambda bar: (bar.ts_event, bar.instrument_id))]
 
 
-def _ended(
-    states: dict[str, Aggregation], block: TickBlock, interval: str, calendars: Mapping[str, str]
-) -> list[Bar]:
+def _ended(states: dict[str, Aggregation], block: TickBlock, interval: str, calendars: Mapping[str, str]) -> list[Bar]:
     state = states.setdefault(block.instrument_id, Aggregation())
     return aggregate(state, block, interval, calendars.get(block.instrument_id, ALWAYS))
 

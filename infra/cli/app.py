@@ -8,9 +8,17 @@ from typing import Annotated
 
 import typer
 
+from infra.cli.broker import broker
+from infra.cli.demo import demo
 from infra.cli.exits import FAILED, report, session
+from infra.cli.feed import feed
 from infra.cli.orchestrator import orchestrator
 from infra.cli.pool import pool
+from infra.cli.status import status
+from infra.cli.submit import submit
+from infra.cli.topics import topics
+from infra.cli.trace import trace
+from infra.cli.up import up
 
 app = typer.Typer(
     name="finagent",
@@ -28,8 +36,9 @@ def _whole_call(
     session.debug = debug
 
 
-for command in (orchestrator, pool):
+for command in (demo, up, orchestrator, pool, submit, feed, status, topics, trace):
     app.command()(command)
+app.add_typer(broker, name="broker")
 
 
 def run(arguments: Sequence[str] | None = None) -> None:

@@ -76,7 +76,7 @@ def _through_kafka(kafka: str, redis: str, plan: DemoPlan, told: Told) -> DemoRe
         address, url, prefix, name = _fresh_services(told)
     else:
         address, url, prefix = kafka, redis or start_redis(FOLDER / "redis").url, f"demo-{uuid.uuid4().hex[:8]}."
-        name = f"Apache Kafka at {address}, prefix {prefix}"
+        name = f"Apache Kafka at {address}"
     overrides = {"kafka": {"bootstrap": address, "prefix": prefix}, "redis": {"url": url}}
     environment = {
         "FINAGENT_KAFKA__BOOTSTRAP": address,
@@ -84,6 +84,8 @@ def _through_kafka(kafka: str, redis: str, plan: DemoPlan, told: Told) -> DemoRe
         "FINAGENT_REDIS__URL": url,
         "FINAGENT_LOG_LEVEL": "INFO",
     }
+    if prefix:
+        told(f"topics have the prefix {prefix}")
     with processes(FOLDER / "logs", environment) as children:
         children.start("orchestrator", ["orchestrator"])
         for pool in BUILT_IN:
@@ -121,6 +123,7 @@ async def _on_kafka(
     finally:
         await orchestrator.shutdown()
     children.check()
+    result.prefix = settings.kafka.prefix
     return result
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import logging
 
 FORMAT = "%(asctime)s %(levelname)s - %(name)s: %(message)s"
-_LIBRARIES = ("aiokafka", "asyncio", "faust", "kafka", "mode")
-# A broker that cannot be reached, or a lost membership, is told by our own errors.
-_SILENT = ("aiokafka.client", "aiokafka.conn", "aiokafka.cluster", "aiokafka.producer.sender")
+_LIBRARIES = ("asyncio", "faust", "kafka", "mode", "orchestrator.faust_app")
 
 
 def configure(level: str, *, debug: bool = False) -> None:
-    """Log at the level; of libraries only errors, with debug also their warnings."""
+    """Log at the level; of libraries warnings."""
     logging.basicConfig(format=FORMAT, level=logging.DEBUG if debug else level, force=True)
     for name in _LIBRARIES:
-        logging.getLogger(name).setLevel(logging.WARNING if debug else logging.ERROR)
-    for name in _SILENT:
-        logging.getLogger(name).setLevel(logging.WARNING if debug else logging.CRITICAL)
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # It logs as errors what it then tries again; what it gives up on comes as our own BrokerError.
+    logging.getLogger("aiokafka").setLevel(logging.WARNING if debug else logging.CRITICAL)

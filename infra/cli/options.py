@@ -39,7 +39,8 @@ def settings_of(
     """Return the settings of the file, the environment and these options; log as they say."""
     address = local_kafka() if kafka == LOCAL else kafka
     url = local_redis() if redis == LOCAL else redis
-    settings = load(config, _given({"mode": mode, "kafka": {"bootstrap": address, "prefix": prefix}, "redis": {"url": url}}))
+    given = {"mode": mode, "kafka": {"bootstrap": address, "prefix": prefix}, "redis": {"url": url}}
+    settings = load(config, _given(given))
     configure(settings.log_level, debug=session.debug)
     return settings
 

@@ -11,12 +11,10 @@ import typer
 from infra.cli.connection import PATIENCE_S, connected, make_topics, memory
 from infra.cli.exits import TASK_FAILED, task_failed
 from infra.cli.options import Config, Kafka, Prefix, Redis, settings_of
-from infra.cli.serving import serve
 from infra.cli.stopping import until_stopped, wait_for_stop
 from orchestrator.facade import FinAgentOrchestrator
 from orchestrator.heartbeat import beat_process
 from orchestrator.settings import Settings
-from orchestrator.wiring import context_of, control_kind
 from streams.clock import WallClock
 
 log = logging.getLogger("FinAgentOrchestrator")
@@ -38,14 +36,13 @@ def orchestrator(
 
 
 async def _on_kafka(settings: Settings, stop: asyncio.Event) -> None:
-    try:
-        from orchestrator.faust_engine import engine_of
-    except ModuleNotFoundError:
-        return await serve(settings, [control_kind(context_of(settings))], "orchestrator", stop)
+    # Here, because Faust reads the arguments of the process when it is imported.
+    from orchestrator.faust_engine import engine_of
+
     async with connected(settings, stop, PATIENCE_S) as broker, memory(settings) as store:
         await make_topics(settings, broker, (), stop, PATIENCE_S)
         engine = engine_of(settings)
-        beating = asyncio.create_task(beat_process("orchestrator", store, WallClock(), stop))
+        beating = asyncio.create_task(beat_process("orchestrator", lambda: engine.handled, store, WallClock(), stop))
         log.info("the orchestrator runs in mode %s on %s", settings.mode, settings.kafka.bootstrap)
         try:
             await engine.run(stop)

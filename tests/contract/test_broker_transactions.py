@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 
@@ -66,12 +67,17 @@ async def test_a_failed_follow_leaves_nothing_to_be_seen(broker: Broker, whole: 
     assert await whole.values(1, OUT) == [b"kept"]
 
 
+def instead(followers: list[Record], offsets: Sequence[int]) -> list[Record]:
+    return followers
+
+
 async def test_a_record_without_a_place_leaves_nothing_to_be_seen(broker: Broker, whole: Whole) -> None:
     lost, astray = out(b"lost"), Record("nowhere", "a", b"2")
-    for records, followers in (([lost, astray], []), ([lost], [lost, astray])):
+    cases: list[tuple[list[Record], list[Record]]] = [([lost, astray], []), ([lost], [lost, astray])]
+    for records, followers in cases:
         with pytest.raises(UnknownTopic, match="nowhere"):
             async with broker.transactions(TASK) as transactions:
-                await transactions.commit(records, {IN: 5}, lambda offsets, more=followers: more)
+                await transactions.commit(records, {IN: 5}, partial(instead, followers))
     async with broker.transactions(TASK) as transactions:
         assert await broker.committed(TASK, [IN]) == {}
         await transactions.commit([out(b"kept")])

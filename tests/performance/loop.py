@@ -6,10 +6,9 @@ import asyncio
 import time
 from typing import Any
 
-from agents.data.slicing import bar_slices
-
 from agents.data.feed import Feed
 from agents.data.fetch import FetchParameters, fetch
+from agents.data.slicing import bar_slices
 from agents.data.sources import SampleProvider
 from agents.pool import AgentPool
 from orchestrator.client import Client

@@ -65,7 +65,8 @@ def by_fastavro(kind: type[Columns], data: bytes) -> dict[str, Any] | None:
         record = fastavro.schemaless_reader(stream, PARSED[kind])
     except Exception:
         return None
-    return dict(record) if stream.tell() == len(data) else None
+    assert isinstance(record, dict)
+    return record if stream.tell() == len(data) else None
 
 
 def plain(record: dict[str, Any]) -> dict[str, Any]:
@@ -108,7 +109,9 @@ def mutated(rng: np.random.Generator, data: bytes) -> bytes:
         elif what == 3:
             del changed[at : at + int(rng.integers(1, 12))]
         else:
-            changed[at:at] = bytes((int(rng.choice([0x80, 0xFF])),)) * int(rng.integers(1, 12)) + bytes((int(rng.integers(0, 128)),))
+            changed[at:at] = bytes((int(rng.choice([0x80, 0xFF])),)) * int(rng.integers(1, 12)) + bytes(
+                (int(rng.integers(0, 128)),)
+            )
     return bytes(changed)
 
 

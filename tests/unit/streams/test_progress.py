@@ -47,8 +47,8 @@ def test_a_partition_that_was_never_read_is_handled_up_to_its_position() -> None
 @pytest.mark.parametrize("seed", range(5))
 def test_restarts_at_any_moment_handle_every_record_once(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    progress, waiting, handled = Progress({}), [], []
-    committed, position, ahead = 0, 0, {}
+    progress, waiting, handled = Progress({}), list[int](), list[int]()
+    committed, position, ahead = 0, 0, dict[str, list[int]]()
     while len(handled) < 200:
         what = rng.integers(0, 10)
         if what < 5 and position < 200:

@@ -99,9 +99,9 @@ def test_ids_are_the_same_in_every_release() -> None:
 
 
 def test_ids_differ_where_anything_differs() -> None:
-    parts = [("c", "p"), ("c", "p", 0), ("c", "p", 1), ("d", "p", 0), ("c", "q", 0), ("c", "p", 0, 1)]
+    parts = [("c", "p", ()), ("c", "p", (0,)), ("c", "p", (1,)), ("d", "p", (0,)), ("c", "q", (0,)), ("c", "p", (0, 1))]
     rows = [("s", "A.X", "1d", 1, 0), ("s", "A.X", "1d", 1, 1), ("s", "A.X", "1m", 1, 0), ("s", "B.X", "1d", 1, 0)]
-    ids = [derive_id(cause, pool, *more) for cause, pool, *more in parts] + [row_id(*row) for row in rows]
+    ids = [derive_id(cause, pool, *more) for cause, pool, more in parts] + [row_id(*row) for row in rows]
     assert len(set(ids)) == len(ids)
 
 

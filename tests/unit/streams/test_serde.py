@@ -1,7 +1,6 @@
 """Messages to bytes and back, and every reason why bytes are no message."""
 
 import io
-from collections.abc import Iterator
 from typing import Any
 
 import fastavro
@@ -81,7 +80,9 @@ def test_unframed_and_unknown_bytes_say_so(
 def test_a_known_record_with_an_invalid_value_names_the_field(serde: Serde) -> None:
     record = {**example(SliceClosed).to_avro(), "partition": -1, "source": ""}
     schema = schema_of(SliceClosed)
-    with pytest.raises(DecodeError, match=r"SliceClosed is invalid: source: .*; partition: .*greater than or equal to 0"):
+    with pytest.raises(
+        DecodeError, match=r"SliceClosed is invalid: source: .*; partition: .*greater than or equal to 0"
+    ):
         serde.decode(framed(schema, written(schema, record)))
 
 
@@ -120,12 +121,12 @@ def older(schema: dict[str, Any], *gone: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def with_older_slice_closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+def with_older_slice_closed(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Stand for a time when SliceClosed has a second version, of which runs and rows are new."""
     schema = older(schema_of(SliceClosed), "runs", "rows")
     versions = {**released(), "SliceClosed": {1: schema, 2: schema_of(SliceClosed)}}
     monkeypatch.setattr("streams.serde.released", lambda: versions)
-    yield schema
+    return schema
 
 
 def test_what_an_older_version_wrote_is_read_with_defaults(with_older_slice_closed: dict[str, Any]) -> None:

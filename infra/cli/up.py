@@ -1,0 +1,109 @@
+"""`finagent up`: the whole system as processes on this machine, until it is asked to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.cli.exits import OK
+from infra.cli.options import FOLDER, LOCAL, Config, Kafka, Prefix, Redis, settings_of
+from infra.cli.orchestrator import Mode
+from infra.cli.output import say, table
+from infra.cli.status import status_of
+from infra.cli.stopping import until_stopped, wait_for_stop
+from infra.processes import Processes, processes
+from infra.services import kafka_status, redis_status, start_kafka, start_redis, stop_kafka, stop_redis
+from orchestrator.settings import Settings
+from orchestrator.wiring import pools_of
+from streams.errors import ServiceError
+
+READY_S = 60.0
+_CHECK_S = 0.5
+
+
+@dataclass(frozen=True)
+class _Asked:
+    config: Path | None
+    mode: str | None
+    prefix: str | None
+
+
+def up(
+    mode: Mode = None, config: Config = None, kafka: Kafka = None, redis: Redis = None, prefix: Prefix = None
+) -> None:
+    """Run the orchestrator and every enabled pool as processes, with local Kafka and Redis where none are named."""
+    # The context managers below stop what they started, whatever ends this process.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(OK))
+    named = ["" if given == LOCAL else given for given in (kafka, redis)]
+    settings = settings_of(config, *named, prefix, mode=mode)
+    asked = _Asked(config, mode, prefix)
+    with _kafka(settings.kafka.bootstrap) as bootstrap, _redis(settings.redis.url) as url:
+        complete = settings_of(config, bootstrap, url, prefix, mode=mode)
+        with processes(FOLDER / "logs", _environment(complete)) as children:
+            until_stopped(lambda stop: _run(complete, asked, children, stop))
+            say("stopping")
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    return {
+        "FINAGENT_KAFKA__BOOTSTRAP": settings.kafka.bootstrap,
+        "FINAGENT_KAFKA__PREFIX": settings.kafka.prefix,
+        "FINAGENT_REDIS__URL": settings.redis.url,
+        "FINAGENT_LOG_LEVEL": settings.log_level,
+    }
+
+
+async def _run(settings: Settings, asked: _Asked, children: Processes, stop: asyncio.Event) -> None:
+    shared = ["--config", str(asked.config)] if asked.config else []
+    children.start("orchestrator", ["orchestrator", "--mode", settings.mode, *shared])
+    for pool in pools_of(settings):
+        children.start(pool.name, ["pool", pool.name, *shared])
+    say(f"starting {len(children.running)} processes on Kafka at {settings.kafka.bootstrap}")
+    if await _healthy(settings, children, stop):
+        rows = [(name, str(process.pid), children.log(name)) for name, process in children.running.items()]
+        table("Running; Ctrl-C stops them", ("process", "pid", "log"), rows)
+    while not await wait_for_stop(stop, _CHECK_S):
+        children.check()
+
+
+async def _healthy(settings: Settings, children: Processes, stop: asyncio.Event) -> bool:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + READY_S
+    while not stop.is_set():
+        children.check()
+        health = await status_of(settings)
+        if health["status"] == "healthy":
+            return True
+        if loop.time() > deadline:
+            raise ServiceError(f"not healthy within {READY_S:g} s: {'; '.join(health['reasons'])}")
+        await wait_for_stop(stop, _CHECK_S)
+    return False
+
+
+@contextmanager
+def _kafka(named: str) -> Iterator[str]:
+    with ExitStack() as stack:
+        if not named:
+            folder = FOLDER / "kafka"
+            known = kafka_status(folder)
+            if known is None or not any(node.alive for node in known.brokers):
+                stack.callback(stop_kafka, folder)
+            named = start_kafka(folder, len(known.brokers) if known else 1).bootstrap
+        yield named
+
+
+@contextmanager
+def _redis(named: str) -> Iterator[str]:
+    with ExitStack() as stack:
+        if not named:
+            folder = FOLDER / "redis"
+            known = redis_status(folder)
+            if known is None or not known.alive:
+                stack.callback(stop_redis, folder)
+            named = start_redis(folder).url
+        yield named
