@@ -18,6 +18,8 @@ from orchestrator.sections import KafkaSection
 from streams.serde import Serde
 from streams.topics import changelog
 
+FETCH_WAIT_MS = 200
+"""How long the broker may hold a fetch that finds nothing."""
 TIMEOUT_S = 20.0
 """Limit of one request."""
 
@@ -27,7 +29,30 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         # Faust asks for it only together with its own exactly_once; but pools answer within transactions.
         consumer._isolation_level = "read_committed"
+        # With Faust's 1500 ms a fetch begun before a rebalance delays the recovery of the table by as much.
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         return consumer
+
+    async def _fetch_records(
+        self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: int | None = None
+    ) -> Any:
+        records = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        # Partitions may be paused while the fetch waits (with none left, aiokafka even takes that for all of them).
+        # Faust drops such records silently, so the consumer must be set back to them.
+        for place in [place for place in records if place not in active_partitions]:
+            first = records.pop(place)[0]
+            if place in consumer.assignment():
+                consumer.seek(place, first.offset)
+        return records
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Seek to the committed offsets, and to the beginning where nothing is committed yet."""
+        found = await super().seek_to_committed()
+        inputs = [place for place in found if place.topic not in self.app.tables.changelog_topics]
+        # aiokafka leaves these where they are: what was fetched and dropped in a rebalance would never come again.
+        if fresh := [place for place in inputs if not found[place]]:
+            await self.seek_to_beginning(*fresh)
+        return found
 
 
 class _Consumer(driver.Consumer):

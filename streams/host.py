@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from streams.broker import Broker, TopicConfig
@@ -18,6 +20,10 @@ from streams.topics import TOPICS, changelog, dead_letters
 log = logging.getLogger("finagent.host")
 RETRIES = 5
 """Attempts to go on after the broker failed a task, before the process gives up and lets the group redeliver."""
+STEADY_S = 60.0
+"""A failure after so long a run counts as the first one."""
+GIVE_WAY_S = 5.0
+"""How long a fenced task waits for the group to take it away."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,10 @@ class Host:
         async def assigned(partitions: frozenset[int]) -> None:
             await self._own(kind, partitions)
 
-        await self.broker.join(kind.name, changelog(kind.name), assigned, self.stop)
+        async def member() -> None:
+            await self.broker.join(kind.name, changelog(kind.name), assigned, self.stop)
+
+        await _retried(f"member of {kind.name}", member)
 
     async def _own(self, kind: TaskKind, partitions: frozenset[int]) -> None:
         mine = {f"{kind.name}.{partition}": partition for partition in partitions}
@@ -102,9 +111,7 @@ class Host:
 
     async def _supervise(self, task: Task) -> None:
         try:
-            await self._retried(task)
-        except Fenced as error:
-            log.warning("%s gives way: %s", task.id, error)
+            await _retried(f"task {task.id}", lambda: self._held(task))
         except asyncio.CancelledError:
             raise
         except BaseException as error:
@@ -113,14 +120,35 @@ class Host:
             self.stop.set()
             raise
 
-    async def _retried(self, task: Task) -> None:
-        for attempt in range(RETRIES + 1):
+    async def _held(self, task: Task) -> None:
+        """Run a task while the group gives it to this process.
+
+        A fenced task waits to be told that it is another's now; where that does not come, nobody took it over (the
+        broker fences a transaction that timed out, too), and it starts again.
+        """
+        while not task.stop.is_set():
             try:
                 return await task.run()
-            except Fenced:
+            except Fenced as error:
+                log.warning("%s gives way: %s", task.id, error)
+                await _set_within(task.stop, GIVE_WAY_S)
+
+
+async def _retried(what: str, attempt: Callable[[], Awaitable[None]]) -> None:
+    """Try again while the broker fails, up to RETRIES times in a row."""
+    failures = 0
+    while True:
+        began = time.monotonic()
+        try:
+            return await attempt()
+        except BrokerError as error:
+            failures = 1 if time.monotonic() - began > STEADY_S else failures + 1
+            if failures > RETRIES:
                 raise
-            except BrokerError as error:
-                if attempt == RETRIES:
-                    raise
-                log.warning("%s: %s; trying again", task.id, error)
-                await asyncio.sleep(min(0.2 * 2**attempt, 5))
+            log.warning("%s: %s; trying again", what, error)
+            await asyncio.sleep(min(0.2 * 2**failures, 5))
+
+
+async def _set_within(event: asyncio.Event, timeout_s: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), timeout_s)

@@ -264,7 +264,7 @@ class KafkaBroker:
             await self._limited(consumer.start())
             while not stop.is_set():
                 # Polling is what keeps a member alive; everything is paused, so nothing is fetched.
-                await consumer.getmany(timeout_ms=200)
+                await self._limited(consumer.getmany(timeout_ms=200))
                 membership.check()
         finally:
             await membership.leave()
@@ -316,6 +316,16 @@ class _KafkaTransactions:
         return await self._broker._limited(self._commit(records, offsets or {}, follow))
 
     async def _commit(self, records: Sequence[Record], offsets: Offsets, follow: Follow | None) -> list[int]:
+        try:
+            return await self._atomic(records, offsets, follow)
+        except _FENCED:
+            raise
+        except Exception:
+            # Readers of what was touched would wait for the transaction to time out.
+            await _stopped(self._producer.abort_transaction())
+            raise
+
+    async def _atomic(self, records: Sequence[Record], offsets: Offsets, follow: Follow | None) -> list[int]:
         await self._producer.begin_transaction()
         placed = await self._broker._send(self._producer, records)
         if follow is not None:

@@ -199,8 +199,12 @@ class Task:
         return Event(message, Envelope.from_headers(record.headers), record)
 
     def _refuse(self, record: Received, reason: str, *, always: bool) -> None:
-        """Set a record aside; of a topic that every task reads, the owner of its partition writes the letter."""
-        if always or record.topic in self.processor.owned:
+        """Set a record aside; of a topic that every task reads, the owner of its partition writes the letter.
+
+        A table has no owner: the first task of each pool that reads it does.
+        """
+        first_of_table = topic(record.topic).family == "single" and self.partition == 0
+        if always or first_of_table or record.topic in self.processor.owned:
             self.dead_letter(record, reason)
         self.meta.dead[record.topic] = self.meta.dead.get(record.topic, 0) + 1
         self._progress.done(record)

@@ -225,9 +225,8 @@ class Plane:
         """Return the headers of a topic's dead letters."""
         return [dict(each.headers) for each in self.records(f"{name}.dlq")]
 
-    async def committed(self, task_id: str, name: str, partition: int = 0) -> int:
-        place = TopicPartition(name, partition)
-        return (await self.broker.committed(task_id, [place])).get(place, 0)
+    def committed(self, task_id: str, name: str, partition: int = 0) -> int:
+        return self.broker._committed[task_id].get(TopicPartition(name, partition), 0)
 
 
 def _attentive(task: Task) -> None:

@@ -102,15 +102,12 @@ class Feed:
         """Publish slices in one transaction, each closed on every partition; return how many were new.
 
         Slices up to the last one published are passed over: a feed that starts again goes on where it was.
-        Raises InvalidData where times go backwards.
+        Raises InvalidData where times go backwards or a slice is empty; then nothing is published.
         """
+        timed = _timed(slices)
         await self._catch_up()
-        state, records, published, last = self.state, list[Record](), 0, -1
-        for rows in slices:
-            ts = max(row.ts_event for row in rows)
-            if ts <= last:
-                raise InvalidData(f"time goes backwards: slice {ts} after {last}")
-            last = ts
+        state, records, published = self.state, list[Record](), 0
+        for ts, rows in timed:
             if ts <= state.last_slice:
                 continue
             records += self._slice(ts, rows, state)
@@ -180,3 +177,15 @@ class Feed:
         )
         value = self._serde.encode(message)
         return Record(topic.name, key, value, envelope.headers(), partition, now // 1_000_000)
+
+
+def _timed(slices: Iterable[Sequence[Row]]) -> list[tuple[int, Sequence[Row]]]:
+    timed: list[tuple[int, Sequence[Row]]] = []
+    for rows in slices:
+        if not rows:
+            raise InvalidData(f"slice {len(timed)} has no rows")
+        ts = max(row.ts_event for row in rows)
+        if timed and ts <= timed[-1][0]:
+            raise InvalidData(f"time goes backwards: slice {ts} after {timed[-1][0]}")
+        timed.append((ts, rows))
+    return timed

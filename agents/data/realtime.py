@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+from pydantic import ValidationError
 
 from agents.data.intervals import interval_ns
 from agents.data.reference import Reference
@@ -61,14 +62,18 @@ def _bar(data: Mapping[str, Any], lookup: Lookup, source: str) -> Bar:
         raise InvalidData(f"{source}: a bar needs {', '.join(missing)}")
     opened = int(read_stamps(pd.Series([data["timestamp"]], name="timestamp"), source).ns[0])
     closed = opened + interval_ns(str(data["interval"]))
-    return Bar(
-        instrument_id=lookup(str(data["symbol"])).instrument_id,
-        interval=str(data["interval"]),
-        ts_open=opened,
-        ts_event=closed,
-        session_date=str(pd.Timestamp(opened, unit="ns").date()),
-        adjustment="raw",
-        source=source,
-        synthetic=bool(data.get("synthetic", False)),
-        **{name: float(data[name]) for name in _BAR_FIELDS},
-    )
+    try:
+        return Bar(
+            instrument_id=lookup(str(data["symbol"])).instrument_id,
+            interval=str(data["interval"]),
+            ts_open=opened,
+            ts_event=closed,
+            session_date=str(pd.Timestamp(opened, unit="ns").date()),
+            adjustment="raw",
+            source=source,
+            synthetic=bool(data.get("synthetic", False)),
+            **{name: data[name] for name in _BAR_FIELDS},
+        )
+    except ValidationError as error:
+        why = "; ".join(f"{'.'.join(map(str, each['loc'])) or 'bar'}: {each['msg']}" for each in error.errors())
+        raise InvalidData(f"{source}: bar of {data['symbol']}: {why}") from None

@@ -123,7 +123,7 @@ async def test_a_handler_that_raises_on_fills_stops_its_host() -> None:
     assert isinstance(plane.host.failure, HandlerError)
     assert plane.host.stop.is_set()
     (fill, *_) = [event for event in plane.events("fills") if isinstance(event.message, OrderFilled)]
-    assert await plane.committed("audit.0", "fills") <= fill.record.offset
+    assert plane.committed("audit.0", "fills") <= fill.record.offset
     assert not plane.letters("fills")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import numpy as np
@@ -105,12 +104,6 @@ async def answered(plane: Plane, step: RunStep) -> StepCompleted | StepFailed:
     assert isinstance(answer, StepCompleted | StepFailed)
     assert (answer.workflow_id, answer.step_id, answer.attempt) == ("w", step.step_id, step.attempt)
     return answer
-
-
-async def read(plane: Plane, task_id: str, topic: str) -> None:
-    """Wait until a task has read a topic to its end."""
-    while await plane.committed(task_id, topic) < len(plane.records(topic)):
-        await asyncio.sleep(0.001)
 
 
 async def answer_to(step: RunStep) -> StepCompleted | StepFailed:
@@ -226,7 +219,7 @@ async def test_a_step_for_another_pool_is_left_to_it() -> None:
         await plane.until(lambda: bool(plane.events("results")))
         (answer,) = plane.of(StepCompleted)
         assert answer.result["window"] == 2
-        assert await plane.committed("p.steps.0", "steps") == 2
+        assert plane.committed("p.steps.0", "steps") == 2
 
 
 async def test_events_of_an_answer_are_published_with_it() -> None:
@@ -267,7 +260,7 @@ async def test_resolve_instruments_knows_the_topic_instruments_after_a_restart_t
         assert "Unknown symbol 'ZZZ': no feed has published it, no provider has it; known: AAPL.XNAS" in missing.error
         assert plane.feed is not None
         await plane.feed.reference_data([new])
-        await read(plane, "data.steps.0", "instruments")
+        await plane.until(lambda: plane.committed("data.steps.0", "instruments") == 1)
         found = await answered(plane, resolve("ZZZ", "AAPL", attempt=2))
         assert isinstance(found, StepCompleted)
         assert [each["instrument_id"] for each in found.result["instruments"]] == ["ZZZ.SIM", "AAPL.XNAS"]
