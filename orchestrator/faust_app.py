@@ -20,6 +20,8 @@ from streams.topics import changelog
 
 FETCH_WAIT_MS = 200
 """How long the broker may hold a fetch that finds nothing."""
+POLL_S = 0.1
+"""How long a poll may last; a rebalance waits for it."""
 TIMEOUT_S = 20.0
 """Limit of one request."""
 
@@ -36,23 +38,22 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
     async def _fetch_records(
         self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: int | None = None
     ) -> Any:
-        records = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
-        # Partitions may be paused while the fetch waits (with none left, aiokafka even takes that for all of them).
-        # Faust drops such records silently, so the consumer must be set back to them.
-        for place in [place for place in records if place not in active_partitions]:
+        # While a rebalance lasts Faust silently drops or clears away what is fetched from its inputs.
+        asked = {place for place in active_partitions if self._takes(place)}
+        if not asked:
+            await asyncio.sleep(POLL_S)
+            return {}
+        records = await super()._fetch_records(consumer, asked, POLL_S, max_records)
+        for place in [each for each in records if each not in active_partitions or not self._takes(each)]:
             first = records.pop(place)[0]
             if place in consumer.assignment():
                 consumer.seek(place, first.offset)
         return records
 
-    async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Seek to the committed offsets, and to the beginning where nothing is committed yet."""
-        found = await super().seek_to_committed()
-        inputs = [place for place in found if place.topic not in self.app.tables.changelog_topics]
-        # aiokafka leaves these where they are: what was fetched and dropped in a rebalance would never come again.
-        if fresh := [place for place in inputs if not found[place]]:
-            await self.seek_to_beginning(*fresh)
-        return found
+    def _takes(self, place: TP) -> bool:
+        app = self.app
+        assert isinstance(app, App)
+        return app.settled or place.topic in app.tables.changelog_topics
 
 
 class _Consumer(driver.Consumer):
@@ -72,6 +73,21 @@ class _Transport(driver.Transport):
 
 class App(faust.App):
     """A Faust application that runs inside a program: no files, no web server, no topics of its own making."""
+
+    settled = False
+    """Whether this process owns its partitions, tables recovered and positions set."""
+    recovered = -1
+    """The rebalance that the tables were last recovered for."""
+
+    def on_rebalance_start(self) -> None:
+        """Stop taking events before anything else happens."""
+        self.settled = False
+        super().on_rebalance_start()
+
+    def on_rebalance_end(self) -> None:
+        """Take events again, unless the next rebalance has begun meanwhile."""
+        super().on_rebalance_end()
+        self.settled = self.recovered == self.rebalancing_count
 
     def _new_transport(self) -> _Transport:
         return _Transport(self.conf.broker_consumer, self)
@@ -150,15 +166,10 @@ class WorkflowTable(faust.Table[bytes, bytes]):
         for value in self.data.values():
             yield Kept.decode(value, self._serde)
 
-    @property
-    def is_current(self) -> bool:
-        """Tell whether what was recovered is of the present assignment."""
-        return bool(self._rebalance == self.app.rebalancing_count)
-
     async def on_rebalance(
         self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
     ) -> None:
-        """Note which assignment the recovery that follows is for."""
+        """Note which rebalance the recovery that follows is for."""
         self._rebalance = self.app.rebalancing_count
         await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
 
@@ -169,4 +180,5 @@ class WorkflowTable(faust.Table[bytes, bytes]):
         for kept in list(self.states()):
             if kept.partition not in mine:
                 self.data.pop(kept.workflow.workflow_id.encode(), None)
+        self.app.recovered = self._rebalance
         await super().on_recovery_completed(active_tps, standby_tps)

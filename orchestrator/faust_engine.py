@@ -59,7 +59,7 @@ class FaustEngine:
 
     async def lag(self) -> Mapping[str, int]:
         """Return how many offsets each owned input partition is behind its end."""
-        if self._app is None or self._app.rebalancing:
+        if self._app is None or not self._app.settled:
             return {}
         consumer = self._app.consumer
         inputs = {self._prefix + COMMANDS.name, self._prefix + RESULTS.name}
@@ -70,7 +70,6 @@ class FaustEngine:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until stop is set; raise what made it impossible to go on, offsets of unfinished work kept back."""
         self._lock = asyncio.Lock()  # the table has one writer, and none while partitions change hands
-        self._open = False
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         app = self._app = self._built(await self._prepared())
         ends = [asyncio.ensure_future(end) for end in (stop.wait(), self._failed, _crash(app), self._work(app))]
@@ -117,7 +116,7 @@ class FaustEngine:
         while True:
             await asyncio.sleep(TIMER_S)
             async with self._lock:
-                if self._open and self._control:
+                if app.settled and self._control:
                     await self._control.fire()
 
     async def _consume(self, stream: Any) -> None:
@@ -136,8 +135,8 @@ class FaustEngine:
 
     async def _handle(self, batch: Sequence[Any]) -> None:
         async with self._lock:
-            if not self._open or self._control is None:
-                return  # not acknowledged: they come again to whoever owns them now
+            if not self._app.settled or self._control is None:
+                return  # not acknowledged: they come again, to whoever owns them then
             current = [event for event in batch if event.message.generation_id == self._app.consumer_generation_id]
             async with asyncio.timeout(WRITE_S):
                 await self._control.handle(await self._decoded(current))
@@ -172,18 +171,16 @@ class FaustEngine:
 
     async def _on_revoked(self, *_: Any, **__: Any) -> None:
         async with self._lock:  # what is being written is finished before anyone recovers the table
-            self._open = False
+            pass
 
     async def _on_recovered(self) -> None:
-        if self._control and self._table.is_current:
+        if self._control:
             self._control.restore(self._table.states())
-            self._open = True
 
     async def _stop(self, app: Any, ends: Sequence[asyncio.Future[Any]]) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_S):
                 await self._lock.acquire()
-        self._open = False
         for end in ends:
             end.cancel()
         await asyncio.gather(*ends, return_exceptions=True)

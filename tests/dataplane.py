@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -118,6 +119,8 @@ class Plane:
     host: Host | None = None
     feed: Feed | None = None
     work: asyncio.Task[None] | None = None
+    _accepted: Counter[int] = field(default_factory=Counter)
+    _read: dict[int, int] = field(default_factory=dict)
 
     async def create(self) -> None:
         kinds = [kind for pool in self.pools for kind in kinds_of(pool)]
@@ -178,8 +181,15 @@ class Plane:
         await self.until(lambda: self.accepted(last), f"the end of slice {last}")
 
     def accepted(self, ts: int) -> bool:
-        closed = [closing for closing in self.closings("fills") if (closing.ts_event, closing.stage) == (ts, "accept")]
-        return len(closed) == self.partitions["instrument"] * self.partitions["account"]
+        """Tell whether the venue has taken every order of a slice."""
+        for partition, log in enumerate(self.broker._logs["fills"]):
+            for record in log[self._read.get(partition, 0) :]:
+                if dict(record.headers)["ce_type"] == b"finagent.SliceClosed":
+                    closing = SERDE.decode(record.value)
+                    assert isinstance(closing, SliceClosed)
+                    self._accepted[closing.ts_event] += closing.stage == "accept"
+            self._read[partition] = len(log)
+        return self._accepted[ts] == self.partitions["instrument"] * self.partitions["account"]
 
     async def until(self, condition: Callable[[], bool], what: str = "a condition", timeout_s: float = 30) -> None:
         """Let the tasks run until a condition on the log holds, or one of them has failed."""
@@ -188,7 +198,7 @@ class Plane:
                 while not condition():
                     if self.host is not None and self.host.failure is not None:
                         raise self.host.failure
-                    await asyncio.sleep(0.001)
+                    await asyncio.sleep(0.005)
         except TimeoutError:
             raise AssertionError(f"waited {timeout_s} s for {what}") from None
 
@@ -200,11 +210,6 @@ class Plane:
             if dict(each.headers).get("ce_type") != b"finagent.SliceClosed"
         )
         return list(decoded)
-
-    def closings(self, name: str) -> list[SliceClosed]:
-        closed = (r for r in self.records(name) if dict(r.headers).get("ce_type") == b"finagent.SliceClosed")
-        found = [SERDE.decode(each.value) for each in closed]
-        return [each for each in found if isinstance(each, SliceClosed)]
 
     def records(self, name: str) -> list[Any]:
         log = self.broker._logs.get(name, [])

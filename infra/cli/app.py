@@ -15,6 +15,7 @@ from infra.cli.feed import feed
 from infra.cli.orchestrator import orchestrator
 from infra.cli.pool import pool
 from infra.cli.status import status
+from infra.cli.stop import stop
 from infra.cli.submit import submit
 from infra.cli.topics import topics
 from infra.cli.trace import trace
@@ -36,7 +37,7 @@ def _whole_call(
     session.debug = debug
 
 
-for command in (demo, up, orchestrator, pool, submit, feed, status, topics, trace):
+for command in (demo, up, orchestrator, pool, submit, stop, feed, status, topics, trace):
     app.command()(command)
 app.add_typer(broker, name="broker")
 

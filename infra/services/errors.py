@@ -1,5 +1,5 @@
 """Name what can go wrong with a local service."""
 
+from streams.errors import ServiceError
 
-class ServiceError(RuntimeError):
-    """Say in one line why a local Kafka or Redis cannot be had, and what to do about it."""
+__all__ = ["ServiceError"]

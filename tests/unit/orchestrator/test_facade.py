@@ -57,7 +57,7 @@ async def test_shutdown_ends_everything_and_may_be_repeated() -> None:
     assert host.stop.is_set()
     assert asyncio.all_tasks() == {asyncio.current_task()}
     assert (await orchestrator.get_health_status())["status"] == "critical"
-    with pytest.raises(ConfigError, match="call `await orchestrator.initialize"):
+    with pytest.raises(ConfigError, match="the orchestrator is not initialized"):
         await orchestrator.execute_strategy(strategy())
     await orchestrator.initialize()
     assert (await orchestrator.execute_strategy(strategy()))["status"] == "completed"
