@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +13,23 @@ from numpy.typing import NDArray
 from schemas import Bar, Direction, Message, Signal, StrategyStarted, TickBlock
 from streams.ids import row_id
 from streams.record import Event, rfc3339
-from streams.state import State, StateTable
+from streams.state import State
 
 S = TypeVar("S", bound=State)
 M = TypeVar("M", bound=Message)
 TICK = "tick"
+
+
+class States(Protocol):
+    """States by class and key."""
+
+    def get(self, kind: type[S], key: str) -> S:
+        """Return a state, made from its defaults where there is none."""
+        ...
+
+    def keys(self, kind: type[State]) -> Iterable[str]:
+        """Return the keys that have a state of this class, in order."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -142,7 +154,7 @@ class Context:
     partition: int
     ts: int
     """The slice, or outside slices the clock, ns UTC."""
-    states: StateTable
+    states: States
     runs: Mapping[str, StrategyStarted]
     """The active runs whose accounts this task owns, by run_id."""
     all_runs: Mapping[str, StrategyStarted]

@@ -6,6 +6,7 @@ import inspect
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import schemas
@@ -29,15 +30,20 @@ class Handler:
     phase: str | None = None
     """For the close of a slice: the phase at whose end it is called; None: the last one."""
 
-    @property
+    @cached_property
     def state(self) -> type[State] | None:
         """Return the class of the state that it asks for."""
         return next((want for _, want in self.wants if isinstance(want, type) and issubclass(want, State)), None)
 
-    @property
+    @cached_property
     def per_run(self) -> bool:
         """Return whether it is called once per run."""
         return any(want is Run for _, want in self.wants)
+
+    @cached_property
+    def wants_context(self) -> bool:
+        """Return whether it asks for the context."""
+        return any(want is Context for _, want in self.wants)
 
 
 def handler_of(function: Callable[..., Any], phase: str | None, pool: str, role: Role | None) -> Handler:

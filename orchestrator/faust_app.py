@@ -43,7 +43,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         if not asked:
             await asyncio.sleep(POLL_S)
             return {}
-        records = await super()._fetch_records(consumer, asked, POLL_S, max_records)
+        records = dict(await super()._fetch_records(consumer, asked, POLL_S, max_records))
         for place in [each for each in records if each not in active_partitions or not self._takes(each)]:
             first = records.pop(place)[0]
             if place in consumer.assignment():
@@ -134,6 +134,7 @@ class WorkflowTable(faust.Table[bytes, bytes]):
     def __init__(self, app: App, prefix: str, partitions: int, serde: Serde) -> None:
         super().__init__(app, name=TABLE, key_type=bytes, value_type=bytes, partitions=partitions)
         self._changelog_name = prefix + changelog(TABLE)
+        self._owner = app
         self._serde = serde
         self._writes: list[Any] = []
         self._partition = 0
@@ -180,5 +181,5 @@ class WorkflowTable(faust.Table[bytes, bytes]):
         for kept in list(self.states()):
             if kept.partition not in mine:
                 self.data.pop(kept.workflow.workflow_id.encode(), None)
-        self.app.recovered = self._rebalance
+        self._owner.recovered = self._rebalance
         await super().on_recovery_completed(active_tps, standby_tps)

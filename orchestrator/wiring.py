@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from agents.alpha.pool import build as build_alpha
 from agents.data.pool import build as build_data
 from agents.data.sources import open_providers
+from agents.dispatch import owner_of
 from agents.execution.pool import build as build_execution
 from agents.pool import SUFFIX, AgentPool
 from agents.portfolio.pool import build as build_portfolio
-from agents.processing import PoolProcessor, owner_of
+from agents.processing import PoolProcessor
 from agents.risk.pool import build as build_risk
 from agents.steps import StepProcessor
 from agents.transaction_cost.pool import build as build_transaction_cost

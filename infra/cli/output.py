@@ -43,7 +43,9 @@ def figure(value: object) -> str:
         return "-"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}" if abs(value) < 1000 else f"{value:,.2f}"
+    if isinstance(value, int) or value.is_integer():
+        return f"{value:,.0f}"
+    return f"{value:,.6g}" if abs(value) < 1000 else f"{value:,.2f}"
 
 
 def _plain(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

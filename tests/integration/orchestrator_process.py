@@ -1,6 +1,6 @@
 """An orchestrator process for tests: `python -m tests.integration.orchestrator_process SETTINGS_JSON EXIT_AT`.
 
-It prints one line `topic key` for each record that it sends. EXIT_AT: 0, or the number of the sending, counted from 1,
+It prints one line `topic key` for each record that it is about to send. EXIT_AT: 0, or the number of the sending, counted from 1,
 before which the process dies, its state already written.
 """
 
@@ -28,9 +28,9 @@ class TellingEngine(FaustEngine):
         self.sendings += bool(records)
         if self.sendings == self.exit_at:
             os._exit(9)
-        await super()._send(records)
         for record in records:
             print(record.topic, record.key, flush=True)
+        await super()._send(records)
 
 
 async def main(settings: Settings, exit_at: int) -> None:

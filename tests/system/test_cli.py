@@ -1,0 +1,149 @@
+"""The command line as users have it: every program a process of its own, on real Kafka and Redis."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.processes import Processes, processes
+from orchestrator.wiring import BUILT_IN
+
+pytestmark = [pytest.mark.kafka, pytest.mark.redis]
+EXAMPLES = Path(__file__).parents[2] / "examples"
+READY_S = 45.0
+
+
+@dataclass(frozen=True)
+class System:
+    """Programs that run, and how others find them."""
+
+    children: Processes
+    environment: dict[str, str]
+
+    def finagent(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run one command to its end."""
+        return finagent(arguments, self.environment)
+
+    def json(self, *arguments: str) -> Any:
+        """Return what a command that went well printed."""
+        done = self.finagent(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def healthy(self) -> dict[str, Any]:
+        """Wait until the whole system is."""
+        deadline = time.monotonic() + READY_S
+        while (done := self.finagent("status", "--json")).returncode != 0:
+            assert time.monotonic() < deadline, done.stdout
+            self.children.check()
+        return dict(json.loads(done.stdout))
+
+
+def finagent(arguments: Sequence[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "infra.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=os.environ | environment)
+
+
+@pytest.fixture(scope="module")
+def system(kafka_bootstrap: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    environment = {
+        "FINAGENT_KAFKA__BOOTSTRAP": kafka_bootstrap,
+        "FINAGENT_KAFKA__PREFIX": f"test-{uuid.uuid4().hex[:12]}.",
+        "FINAGENT_REDIS__URL": redis_url,
+    }
+    with processes(tmp_path_factory.mktemp("logs"), environment) as children:
+        # Pools before and after the orchestrator: the order does not matter.
+        for pool in BUILT_IN[3:]:
+            children.start(pool, ["pool", pool.replace("_", "-")])
+        children.start("orchestrator", ["orchestrator", "--mode", "development"])
+        for pool in BUILT_IN[:3]:
+            children.start(pool, ["pool", pool])
+        running = System(children, environment)
+        running.healthy()
+        yield running
+
+
+def test_status_tells_of_every_program(system: System) -> None:
+    found = system.healthy()
+    assert found["reasons"] == []
+    assert {task["pool"] for task in found["tasks"]} >= {"orchestrator", "alpha", "portfolio", "risk", "execution"}
+    assert all(task["age_s"] < 10 for task in found["tasks"])
+
+
+def test_a_submitted_strategy_completes_with_signals(system: System) -> None:
+    result = system.json("submit", str(EXAMPLES / "momentum.yaml"))
+    assert result["status"] == "completed"
+    assert {each["symbol"] for each in result["signals"]} == {"AAPL", "GOOGL", "IBM", "MSFT"}
+    assert result["risk_metrics"]["var_95"] > 0
+
+
+def test_a_run_trades_on_what_a_feed_publishes(system: System) -> None:
+    run = system.json("submit", str(EXAMPLES / "momentum.yaml"), "--start")
+    fed = system.json(
+        "feed", "sample", "--symbols", "AAPL,GOOGL,IBM,MSFT", "--start", "2012-01-03", "--end", "2012-01-31"
+    )
+    assert (fed["slices"], fed["rows"], fed["synthetic"]) == (20, {"bars": 80}, False)
+    again = system.json(
+        "feed", "sample", "--symbols", "AAPL,GOOGL,IBM,MSFT", "--start", "2012-01-03", "--end", "2012-02-01"
+    )
+    assert (again["slices"], again["slices_passed_over"]) == (1, 20)
+    assert [each["run_id"] for each in system.healthy()["runs"]] == [run["run_id"]]
+    stopped = system.finagent("stop", run["run_id"])
+    assert (stopped.returncode, stopped.stdout) == (0, f"run {run['run_id']} is stopped\n")
+    assert system.healthy()["runs"] == []
+
+
+def test_topics_tell_what_is_on_the_log(system: System) -> None:
+    found = {each["topic"]: each for each in system.json("topics")}
+    assert found["bars"]["carries"] == "Bar, BarBlock, SliceClosed"
+    assert found["workflows"]["records"] > 0
+    assert found["bars.dlq"]["records"] == 0
+
+
+def test_an_interrupted_feed_ends_between_transactions(system: System) -> None:
+    arguments = ["feed", "synthetic:7", "--symbols", "A", "--speed", "1", "--json"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "infra.cli", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | system.environment,
+    )
+    while "ticks" not in {each["topic"] for each in system.json("topics") if each["records"] > 200}:
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert json.loads(out)["interrupted"] is True
+
+
+def test_sigterm_drains_every_program(system: System) -> None:
+    running = dict(system.children.running)
+    for process in running.values():
+        process.send_signal(signal.SIGTERM)
+    codes = {name: process.wait(20) for name, process in running.items()}
+    system.children.running.clear()
+    assert codes == dict.fromkeys(running, 0)
+    done = system.finagent("status", "--json")
+    assert done.returncode == 1
+    assert "no orchestrator is alive" in json.loads(done.stdout)["reasons"]
+
+
+def test_an_unknown_pool_and_a_missing_kafka_are_one_line() -> None:
+    environment = {"FINAGENT_KAFKA__BOOTSTRAP": ""}
+    for arguments, words in ((["pool", "dta"], "Unknown pool 'dta'"), (["pool", "data"], "needs Kafka")):
+        done = finagent(arguments, environment)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+        assert done.stderr.startswith("error: ")
+        assert words in done.stderr

@@ -1,0 +1,150 @@
+"""The shell around `advance` on Faust: what is durable before what, and what a crash in between leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from orchestrator.advance import Context
+from orchestrator.faust_control import Control
+from orchestrator.faust_kept import Kept
+from orchestrator.faust_records import decoded
+from schemas import Message, RunStep, Workflow
+from streams.clock import ManualClock
+from streams.errors import DecodeError
+from streams.record import Envelope, Event, Received, Record
+from streams.serde import Serde
+from tests.unit.orchestrator.workflow_driver import POOLS, SECOND, T0, command, done, step
+
+SERDE = Serde()
+
+
+class Crash(Exception):
+    """Stands for the end of the process."""
+
+
+class World:
+    """A durable table and log that outlive the process, and a place where it crashes."""
+
+    def __init__(self) -> None:
+        self.table: dict[str, bytes] = {}
+        self.log: list[tuple[str, Message]] = []
+        self.crash_before = ""
+        self.clock = ManualClock(T0)
+
+    def process(self) -> Control:
+        """Start a process on what is durable."""
+        control = Control(self, self.send, self.context, self.clock, SERDE)
+        control.restore([Kept.decode(value, SERDE) for value in self.table.values()])
+        return control
+
+    def context(self, message_id: str, now: int) -> Context:
+        return Context(message_id=message_id, now=now, pools=POOLS)
+
+    def kept(self, workflow_id: str) -> Kept | None:
+        value = self.table.get(workflow_id)
+        return None if value is None else Kept.decode(value, SERDE)
+
+    async def keep(self, states: Mapping[str, Kept]) -> None:
+        self._reach("keep")
+        self.table |= {name: kept.encode(SERDE) for name, kept in states.items()}
+
+    async def send(self, records: Sequence[Record]) -> None:
+        self._reach("send")
+        for record in records:
+            self.log.append((Envelope.from_headers(record.headers).message_id, SERDE.decode(record.value)))
+
+    def _reach(self, what: str) -> None:
+        if self.crash_before == what:
+            raise Crash(what)
+
+    def steps(self) -> list[tuple[str, RunStep]]:
+        """Return the attempts that were asked for, with their ids."""
+        return [(name, message) for name, message in self.log if isinstance(message, RunStep)]
+
+
+def event_of(message: Message, message_id: str) -> Event:
+    envelope = Envelope(message_id, type(message).__name__, "test", T0, "w", "test")
+    value = SERDE.encode(message)
+    return Event(message, envelope, Received("commands", 3, 0, "w", value, envelope.headers(), 0))
+
+
+START = event_of(command(step("a", timeout_s=5, max_attempts=2), step("b", "a")), "start")
+ANSWER = event_of(done("a"), "answer")
+
+
+@pytest.mark.parametrize("place", ["keep", "send"])
+async def test_an_event_that_comes_again_after_a_crash_says_the_same(place: str) -> None:
+    undisturbed, world = World(), World()
+    await undisturbed.process().handle([START, ANSWER])
+    world.crash_before = place
+    with pytest.raises(Crash):
+        await world.process().handle([START, ANSWER])
+    assert world.log == []
+    world.crash_before = ""
+    await world.process().handle([START, ANSWER])
+    assert dict(world.steps())[undisturbed.steps()[-1][0]].step_id == "b"
+    assert world.kept("w") == undisturbed.kept("w")
+
+
+async def test_a_state_is_durable_before_its_messages() -> None:
+    world = World()
+    world.crash_before = "send"
+    with pytest.raises(Crash):
+        await world.process().handle([START])
+    assert (kept := world.kept("w")) is not None
+    assert kept.partition == 3
+
+
+async def test_an_ignored_event_writes_no_state() -> None:
+    world = World()
+    control = world.process()
+    await control.handle([START])
+    world.crash_before = "keep"
+    await control.handle([START])
+    assert [name for name, _ in world.steps()] == [world.steps()[0][0]] * 2
+
+
+async def test_a_timer_whose_messages_were_lost_fires_again() -> None:
+    world = World()
+    control = world.process()
+    await control.handle([START])
+    world.clock.advance_to(T0 + 5 * SECOND)
+    await control.fire()
+    world.clock.advance_to(T0 + 6 * SECOND)
+    world.crash_before = "send"
+    with pytest.raises(Crash):
+        await control.fire()
+    assert [asked.attempt for _, asked in world.steps()] == [1]
+    world.crash_before = ""
+    again = world.process()
+    await again.fire()
+    await again.fire()
+    assert [asked.attempt for _, asked in world.steps()] == [1, 2]
+    assert (kept := world.kept("w")) is not None
+    assert kept.timer == 0
+
+
+async def test_an_answer_does_not_hide_a_timer_whose_messages_were_lost() -> None:
+    world = World()
+    control = world.process()
+    await control.handle([START])
+    world.clock.advance_to(T0 + 5 * SECOND)
+    await control.fire()
+    world.clock.advance_to(T0 + 6 * SECOND)
+    world.crash_before = "send"
+    with pytest.raises(Crash):
+        await control.fire()
+    world.crash_before = ""
+    again = world.process()
+    await again.handle([ANSWER])
+    states = len([message for _, message in world.log if isinstance(message, Workflow)])
+    await again.fire()
+    assert len([message for _, message in world.log if isinstance(message, Workflow)]) == states + 1
+
+
+def test_a_record_under_another_key_is_refused() -> None:
+    record = Received("commands", 0, 0, "other", START.record.value, START.record.headers, 0)
+    with pytest.raises(DecodeError, match="the key is 'other'"):
+        decoded(record, SERDE)
