@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import Bar, Direction, Message, Signal, StrategyStarted, TickBlock
+from schemas import Bar, CorporateAction, Direction, Message, Signal, StrategyStarted, TickBlock
 from streams.ids import row_id
 from streams.record import Event, rfc3339
 from streams.state import State
@@ -89,9 +89,10 @@ class Slice:
         return {name: Prices(np.concatenate(values), last[name]) for name, values in sorted(rows.items())}
 
 
-def bar_id(bar: Bar) -> str:
-    """Return the row id of a bar."""
-    return row_id(bar.source, bar.instrument_id, bar.interval, bar.ts_event, bar.sequence)
+def bar_id(row: Bar | CorporateAction) -> str:
+    """Return the row id of a bar or a corporate action, whose interval is its kind."""
+    interval = row.interval if isinstance(row, Bar) else row.kind
+    return row_id(row.source, row.instrument_id, interval, row.ts_event, row.sequence)
 
 
 def tick_id(block: TickBlock, row: int) -> str:

@@ -86,7 +86,7 @@ class Dispatch:
         place = replace(context, event=event) if handler.wants_context else context
         for key, arguments in self._bindings(handler, place, record.key, message):
             try:
-                results = _results(handler.function(message, *arguments))
+                results = _results(handler.function(message, *arguments), self.pool)
             except Exception as error:
                 poison = ("record", record.topic, record.partition, record.offset)
                 raise _failure(handler, error, record.topic, poison, f"{record.place} key {key}") from error
@@ -110,7 +110,7 @@ class Dispatch:
                 self.set_aside(work, self.poisoned[poison])
                 continue
             try:
-                results = _results(handler.function(slice_, *arguments))
+                results = _results(handler.function(slice_, *arguments), self.pool)
             except Exception as error:
                 blamed = _ONE_DECISION if self.pool.role == "alpha" else _MONEY
                 raise _failure(handler, error, blamed, poison, f"slice {slice_.ts} key {key}") from error
@@ -181,8 +181,8 @@ def _failure(handler: Handler, error: Exception, blamed: str, poison: tuple[obje
     return HandlerError(reason, topic=blamed, poison=poison)
 
 
-def _results(result: Any) -> Sequence[Any]:
-    """Return what a handler returned or yielded; raise TypeError where it is no message that a topic carries."""
+def _results(result: Any, pool: AgentPool) -> Sequence[Any]:
+    """Return what a handler returned or yielded; raise TypeError where it is no message that the pool may publish."""
     if result is None:
         return ()
     results = [result] if isinstance(result, Message | Because) else list(result)
@@ -190,7 +190,9 @@ def _results(result: Any) -> Sequence[Any]:
         message = each.message if isinstance(each, Because) else each
         if not isinstance(message, Message):
             raise TypeError(f"{message!r} is no message")
-        topic_of(type(message))
+        home = topic_of(type(message))
+        if home.writer not in (None, pool.role):
+            raise TypeError(f"{type(message).__name__} stands on {home.name}, which pools of role {home.writer} write")
     return results
 
 

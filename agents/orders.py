@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from agents.execution.lifecycle import Report, Status, ended, next_status
+from agents.quantities import DUST, is_dust
 from schemas.fills import OrderAccepted, OrderFilled
 from schemas.orders import Side
 from streams.errors import FinAgentError
@@ -12,8 +13,6 @@ from streams.state import State
 
 ENDED_KEPT = 1024
 """Ended orders whose late duplicates are recognised."""
-DUST = 1e-12
-"""Quantities below this, absolute or relative to what was traded, are rounding and count as zero."""
 
 
 class LostFill(FinAgentError):
@@ -106,6 +105,15 @@ def open_quantities(orders: Orders, run_id: str | None = None) -> dict[str, floa
     return totals
 
 
+def split_orders(orders: Orders, instrument_id: str, ratio: float) -> None:
+    """Adjust open orders to a split of ratio new units for one, as the venue does."""
+    for order in orders.open.values():
+        if order.instrument_id == instrument_id:
+            order.leaves *= ratio
+            order.cumulative *= ratio
+            order.price /= ratio
+
+
 def add_quantity(quantities: dict[str, float], instrument_id: str, change: float) -> None:
     """Add to a position and drop it where it comes to zero."""
     before = quantities.get(instrument_id, 0.0)
@@ -113,11 +121,6 @@ def add_quantity(quantities: dict[str, float], instrument_id: str, change: float
         quantities.pop(instrument_id, None)
     else:
         quantities[instrument_id] = before + change
-
-
-def is_dust(quantity: float, scale: float) -> bool:
-    """Return whether a quantity is rounding only, next to quantities of the given scale."""
-    return abs(quantity) < DUST * max(1.0, scale)
 
 
 def _opened(report: Report) -> OpenOrder:

@@ -7,9 +7,7 @@ an answer returns Rows, which are written to the run's own topic; the next step 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import inspect
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
@@ -17,51 +15,22 @@ from typing import Any, Literal, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from agents.pool import AgentPool
 from agents.processing import ArrivalInbox
+from agents.references import Reference, Rows, is_reference, load, refer, run_topic
 from schemas import BarBlock, Instrument, Message, RunStep, StepCompleted, StepFailed, canonical_json
 from schemas.columns import Float64
-from streams.broker import Broker, TopicConfig, partition_of
-from streams.errors import ConfigError, InvalidData, MissingData
-from streams.ids import derive_id
-from streams.record import Event, TopicPartition
-from streams.serde import Serde
+from streams.broker import TopicConfig
+from streams.errors import ConfigError, MissingData
+from streams.record import Event
 from streams.slices import Work
 from streams.state import State
 from streams.task import Inbox, Output, Outputs, Task
 
 MAX_RESULT_BYTES = 100_000
 """Larger step results are refused: rows travel by reference."""
-
-
-class PartitionRange(BaseModel):
-    """Offsets [start, end) of one partition."""
-
-    model_config = ConfigDict(frozen=True)
-    partition: int
-    start: int
-    end: int
-
-
-class Reference(BaseModel):
-    """Where the rows of a step's result stand."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    topic: str
-    partitions: tuple[PartitionRange, ...]
-    count: int
-    """Rows in all blocks together."""
-    sha256: str
-    """Hash over the blocks' bytes in order of their keys."""
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Blocks of bars that a step returns: written to the run's own topic and replaced by a Reference."""
-
-    blocks: tuple[BarBlock, ...]
 
 
 @dataclass(frozen=True)
@@ -181,7 +150,7 @@ class StepProcessor:
     async def _inputs(self, step: RunStep, task: Task) -> Inputs:
         found: list[Reference] = []
         for result in step.inputs.values():
-            found += [Reference.model_validate(value) for value in result.values() if _is_reference(value)]
+            found += [Reference.model_validate(value) for value in result.values() if is_reference(value)]
         blocks = [block for reference in found for block in await load(reference, task.broker, task.serde)]
         return Inputs(step.inputs, tuple(blocks))
 
@@ -193,8 +162,7 @@ class StepProcessor:
 
     async def _completed(self, step: RunStep, answer: Answer, event: Event, task: Task) -> Outputs:
         cause = event.envelope.message_id
-        rows = {name: value for name, value in answer.result.items() if isinstance(value, Rows)}
-        written = [block for value in rows.values() for block in value.blocks]
+        written = [block for value in answer.result.values() if isinstance(value, Rows) for block in value.blocks]
         name = run_topic(step.workflow_id)
         if written:
             await task.broker.create_topics({name: TopicConfig(task.partitions["instrument"])})
@@ -202,68 +170,22 @@ class StepProcessor:
         events = [Output(message, cause, step.workflow_id, key=key) for key, message in answer.events]
 
         def follow(placed: Sequence[int]) -> list[Output]:
-            result = dict(answer.result)
-            for key, value in rows.items():
-                result[key] = _reference(name, value, placed, task).model_dump()
-            return [_answered(step, result, cause, task)]
+            return [_answered(step, _referring(answer.result, name, placed, task), cause, task)]
 
         _check_size(step, answer.result)
         return Outputs([*blocks, *events], follow)
 
 
-def run_topic(workflow_id: str) -> str:
-    """Return the topic of a run's own bars; an id that Kafka's names do not allow is hashed."""
-    legal = re.fullmatch(r"[A-Za-z0-9_-]{1,150}", workflow_id)
-    return f"bt.{workflow_id if legal else derive_id(workflow_id, 'data')}.bars"
-
-
-async def load(reference: Reference, broker: Broker, serde: Serde) -> list[BarBlock]:
-    """Read the rows of a reference; raise InvalidData where they are not the ones that it was made for."""
-    blocks = []
-    ends = {TopicPartition(reference.topic, part.partition): part.end for part in reference.partitions}
-    starts = {TopicPartition(reference.topic, part.partition): part.start for part in reference.partitions}
-    async with broker.reader(starts) as reader:
-        while any(reader.position(place) < end for place, end in ends.items()):
-            for record in await reader.poll(1.0):
-                if record.offset < ends[TopicPartition(record.topic, record.partition)]:
-                    block = serde.decode(record.value)
-                    assert isinstance(block, BarBlock)
-                    blocks.append(block)
-    blocks.sort(key=_block_order)
-    if sum(map(len, blocks)) != reference.count or _sha256(blocks, serde) != reference.sha256:
-        raise InvalidData(f"the rows on {reference.topic} are not those of the reference ({reference.count} rows)")
-    return blocks
-
-
-def _reference(name: str, rows: Rows, placed: Sequence[int], task: Task) -> Reference:
-    count = task.partitions["instrument"]
-    ranges: dict[int, tuple[int, int]] = {}
-    for block, offset in zip(rows.blocks, placed, strict=False):
-        partition = partition_of(block.instrument_id, count)
-        start, end = ranges.get(partition, (offset, offset))
-        ranges[partition] = (min(start, offset), max(end, offset + 1))
-    blocks = sorted(rows.blocks, key=_block_order)
-    return Reference(
-        topic=name,
-        partitions=tuple(PartitionRange(partition=p, start=s, end=e) for p, (s, e) in sorted(ranges.items())),
-        count=sum(map(len, blocks)),
-        sha256=_sha256(blocks, task.serde),
-    )
-
-
-def _block_order(block: BarBlock) -> tuple[str, int]:
-    return block.instrument_id, block.base_ts
-
-
-def _sha256(blocks: Sequence[BarBlock], serde: Serde) -> str:
-    digest = hashlib.sha256()
-    for block in blocks:
-        digest.update(serde.encode(block))
-    return digest.hexdigest()
-
-
-def _is_reference(value: Any) -> bool:
-    return isinstance(value, Mapping) and set(value) == set(Reference.model_fields)
+def _referring(result: Mapping[str, Any], name: str, placed: Sequence[int], task: Task) -> dict[str, Any]:
+    """Put a Reference in the place of each Rows; placed holds the offsets of all their blocks in order, then others."""
+    referring, begin = dict(result), 0
+    for key, value in result.items():
+        if isinstance(value, Rows):
+            end = begin + len(value.blocks)
+            partitions = task.partitions["instrument"]
+            referring[key] = refer(name, value.blocks, placed[begin:end], partitions, task.serde).model_dump()
+            begin = end
+    return referring
 
 
 def _arguments(function: Any, parameters: dict[str, Any], inputs: Inputs, context: StepContext) -> list[Any]:

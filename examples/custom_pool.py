@@ -30,9 +30,8 @@ def decide(bar: Bar, run: Run, closes: Closes) -> Signal | None:
     closes.latest[bar.instrument_id] = [*before, bar.close][-window:]
     if len(before) < window or min(before) <= bar.close <= max(before):
         return None
-    score = bar.close / before[-1] - 1
-    side = "BUY" if bar.close > max(before) else "SELL"
-    return run.signal(bar.instrument_id, side, price=bar.close, score=score, confidence=1.0, model="breakout")
+    up, score = bar.close > max(before), bar.close / before[-1] - 1
+    return run.signal(bar.instrument_id, "BUY" if up else "SELL", price=bar.close, score=score, confidence=1.0)
 
 
 @pool.step("describe_channel")

@@ -18,7 +18,7 @@ from agents.data.slicing import bar_slices
 from agents.data.sources import SampleProvider
 from agents.data.synthetic import synthetic_instruments, synthetic_ticks
 from agents.data.windows import windows
-from agents.portfolio.metrics import performance_metrics
+from agents.metrics import performance_metrics
 from orchestrator.facade import FinAgentOrchestrator
 from orchestrator.strategy import TradingStrategy
 from schemas import (
@@ -103,7 +103,7 @@ class Act:
         states = self.equity
         values = np.array([self.run.initial_cash, *(state.equity for state in states)])
         times = [states[0].ts_event - 1, *(state.ts_event for state in states)]
-        return performance_metrics(values, times, self.of(OrderFilled))
+        return performance_metrics(values, times, self.of(OrderFilled), positions=states)
 
     def counts(self) -> dict[str, int]:
         """Return how many messages of each kind there were."""

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
-import sys
-import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from orchestrator.control import ContextOf
 from orchestrator.faust_control import Control
-from orchestrator.faust_kept import POOL, TABLE
+from orchestrator.faust_kept import POOL
 from orchestrator.faust_records import decoded, received
+from orchestrator.faust_setup import faust_parts, prepared
 from orchestrator.settings import Settings
-from orchestrator.wiring import broker_of, context_of
-from streams.broker import TopicConfig
+from orchestrator.wiring import context_of
 from streams.clock import Clock, WallClock
 from streams.dead_letters import dead_letter
-from streams.errors import BrokerError, ConfigError, DecodeError, TopologyError
+from streams.errors import BrokerError, ConfigError, DecodeError
 from streams.record import Event, Record
 from streams.serde import Serde
-from streams.topics import COMMANDS, RESULTS, STEPS, WORKFLOWS, changelog
+from streams.topics import COMMANDS, RESULTS
 
 log = logging.getLogger("finagent.orchestrator")
 TIMER_S = 0.2
@@ -65,13 +62,16 @@ class FaustEngine:
         inputs = {self._prefix + COMMANDS.name, self._prefix + RESULTS.name}
         places = [place for place in consumer.assignment() if place.topic in inputs]
         ends = await consumer.highwaters(*places)
-        return {f"{p.topic}[{p.partition}]": ends[p] - (await consumer.position(p) or 0) for p in places}
+        return {
+            f"{p.topic.removeprefix(self._prefix)}[{p.partition}]": ends[p] - (await consumer.position(p) or 0)
+            for p in places
+        }
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until stop is set; raise what made it impossible to go on, offsets of unfinished work kept back."""
         self._lock = asyncio.Lock()  # the table has one writer, and none while partitions change hands
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        app = self._app = self._built(await self._prepared())
+        app = self._app = self._built(await prepared(self._settings))
         ends = [asyncio.ensure_future(end) for end in (stop.wait(), self._failed, _crash(app), self._work(app))]
         try:
             done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -80,27 +80,9 @@ class FaustEngine:
         finally:
             await self._stop(app, ends)
 
-    async def _prepared(self) -> int:
-        """Check the topics, make the changelog and return the number of partitions."""
-        broker = broker_of(self._settings)
-        await broker.start()
-        try:
-            present = await broker.topics()
-            names = (COMMANDS.name, RESULTS.name, STEPS.name, WORKFLOWS.name)
-            counts = {name: present.get(name, 0) for name in names}
-            partitions = counts[COMMANDS.name]
-            if not partitions or set(counts.values()) != {partitions}:
-                raise TopologyError(f"topics of the workflow family need one partition count, found {counts}")
-            await broker.create_topics({changelog(TABLE): TopicConfig(partitions, compacted=True)})
-            return partitions
-        finally:
-            await broker.stop()
-
     def _built(self, partitions: int) -> Any:
-        faust = _faust()
-        app = faust.app_of(self._settings.kafka)
+        app, self._table = faust_parts(self._settings.kafka, partitions, self._serde)
         app.loop = asyncio.get_running_loop()
-        self._table = faust.WorkflowTable(app, self._prefix, partitions, self._serde)
         self._table.on_recover(self._on_recovered)
         self._control = Control(self._table, self._send, self._context_of, self._clock, self._serde)
         inputs = [self._prefix + COMMANDS.name, self._prefix + RESULTS.name]
@@ -117,7 +99,8 @@ class FaustEngine:
             await asyncio.sleep(TIMER_S)
             async with self._lock:
                 if app.settled and self._control:
-                    await self._control.fire()
+                    async with _limit():
+                        await self._control.fire()
 
     async def _consume(self, stream: Any) -> None:
         # Without Faust's own acknowledgement, which takes an event for done when its handler was cancelled or raised.
@@ -128,17 +111,24 @@ class FaustEngine:
                 if len(batch) >= MAX_BATCH or stream.channel.queue.empty():
                     await self._handle(batch)
                     batch = []
+        except asyncio.CancelledError:
+            self._fail(BrokerError("Faust cancelled the agent"))
+            raise
         except Exception as error:
-            if not self._failed.done():
-                self._failed.set_exception(error)
-            await asyncio.Event().wait()  # a returning agent would be restarted, beyond the failed event
+            self._fail(error)
+            raise
+
+    def _fail(self, error: Exception) -> None:
+        if not self._failed.done():
+            self._failed.set_exception(error)
 
     async def _handle(self, batch: Sequence[Any]) -> None:
         async with self._lock:
-            if not self._app.settled or self._control is None:
+            # Faust restarts an agent that failed, beyond the events that it had in hand.
+            if self._failed.done() or not self._app.settled or self._control is None:
                 return  # not acknowledged: they come again, to whoever owns them then
             current = [event for event in batch if event.message.generation_id == self._app.consumer_generation_id]
-            async with asyncio.timeout(WRITE_S):
+            async with _limit():
                 await self._control.handle(await self._decoded(current))
             for event in current:
                 event.ack()
@@ -193,18 +183,15 @@ def engine_of(settings: Settings) -> FaustEngine:
     return FaustEngine(settings, context_of(settings))
 
 
+@asynccontextmanager
+async def _limit() -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(WRITE_S):
+            yield
+    except TimeoutError:
+        raise BrokerError(f"effects were not written within {WRITE_S:g} s") from None
+
+
 async def _crash(app: Any) -> None:
     await app._crashed.wait()
     raise BrokerError(f"Faust stopped: {app.crash_reason!r}") from app.crash_reason
-
-
-def _faust() -> Any:
-    """Import Faust out of reach of the command line, which it would read, and of strict warnings."""
-    argv = sys.argv
-    sys.argv = argv[:1]
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return importlib.import_module("orchestrator.faust_app")
-    finally:
-        sys.argv = argv

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator.heartbeat import reports
+from orchestrator.recipes import ORCHESTRATOR
 from orchestrator.settings import Settings
 from orchestrator.wiring import kinds_of, pools_of
 from streams.broker import Broker
@@ -25,11 +26,13 @@ async def health_of(
         await broker.topics()
     except BrokerError as error:
         critical.append(f"the broker does not answer: {error}")
+    if settings.kafka.bootstrap and not settings.redis.url:
+        degraded.append("the settings name no redis.url, through which tasks tell that they are alive")
     found: list[dict[str, Any]] = []
     try:
         found = await reports(store)
         alive = {each["task"].rpartition(".")[0] for each in found}
-        expected = {kind.name for pool in pools_of(settings) for kind in kinds_of(pool)}
+        expected = {kind.name for pool in pools_of(settings) for kind in kinds_of(pool)} | {ORCHESTRATOR}
         degraded += [f"no {name} task is alive" for name in sorted(expected - alive)]
     except StoreError as error:
         degraded.append(f"the store does not answer: {error}")

@@ -11,6 +11,8 @@ ORCHESTRATOR = "orchestrator"
 """The pool name of steps that the orchestrator does itself."""
 START_RUN = "start_run"
 """The action that puts a run on the data plane."""
+DEFAULT_ALPHA_POOL = "alpha"
+"""The pool that decides for a run where its strategy names none."""
 
 
 def execute_steps(command: ExecuteStrategy) -> tuple[StepSpec, ...]:
@@ -35,6 +37,16 @@ def start_steps(command: StartStrategy) -> tuple[StepSpec, ...]:
 
 
 def _checks(strategy: StrategySpec, start: str, end: str) -> tuple[StepSpec, ...]:
+    risk = StepSpec(
+        step_id="assess_risk",
+        agent_pool="risk_agent_pool",
+        action="assess_risk",
+        parameters={"model": "var"},
+        depends_on=("fetch_data",),
+    )
+    if strategy.parameters.get("alpha_pool", DEFAULT_ALPHA_POOL) != DEFAULT_ALPHA_POOL:
+        # Only its own pool can tell what such a strategy would do.
+        return (_fetch(strategy, start, end), risk)
     return (
         _fetch(strategy, start, end),
         StepSpec(
@@ -44,13 +56,7 @@ def _checks(strategy: StrategySpec, start: str, end: str) -> tuple[StepSpec, ...
             parameters=_model(strategy),
             depends_on=("fetch_data",),
         ),
-        StepSpec(
-            step_id="assess_risk",
-            agent_pool="risk_agent_pool",
-            action="assess_risk",
-            parameters={"model": "var"},
-            depends_on=("fetch_data",),
-        ),
+        risk,
         StepSpec(
             step_id="construct_targets",
             agent_pool="portfolio_agent_pool",
@@ -68,13 +74,15 @@ def _checks(strategy: StrategySpec, start: str, end: str) -> tuple[StepSpec, ...
 
 
 def _fetch(strategy: StrategySpec, start: str, end: str) -> StepSpec:
-    parameters = {
+    parameters: dict[str, Any] = {
         "symbols": list(strategy.symbols),
         "start": start,
         "end": end,
         "interval": "1d",
         "lookback": strategy.lookback_period,
     }
+    if required := strategy.parameters.get("required_data"):
+        parameters["required_data"] = required
     return StepSpec(
         step_id="fetch_data", agent_pool="data_agent_pool", action="fetch_market_data", parameters=parameters
     )

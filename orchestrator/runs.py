@@ -7,13 +7,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from orchestrator.recipes import ORCHESTRATOR
+from agents.alpha.models import MODELS, check_limits
+from orchestrator.recipes import DEFAULT_ALPHA_POOL, ORCHESTRATOR
 from orchestrator.strategy import DEFAULT_STRATEGY_TYPE, model_parameters
 from orchestrator.wording import problems, unknown
 from schemas import Instrument, RiskLimits, StepSpec, StrategyStarted, Workflow
 from streams.errors import ConfigError, UnknownPool, WorkflowError
-
-DEFAULT_ALPHA_POOL = "alpha"
 
 
 def with_defaults(
@@ -32,7 +31,9 @@ def with_defaults(
     cash = step.parameters.get("initial_cash", own.get("initial_cash", initial_cash))
     if isinstance(cash, bool) or not isinstance(cash, int | float) or cash <= 0:
         raise ConfigError(f"Step {step.step_id!r}: initial_cash must be a positive number, got {cash!r}")
-    filled = {"initial_cash": cash, "limits": _limits(step, limits, own).model_dump()}
+    merged = _limits(step, limits, own)
+    _check_model(step, alpha_pool, own, merged)
+    filled = {"initial_cash": cash, "limits": merged.model_dump()}
     return step.model_copy(update={"parameters": step.parameters | filled})
 
 
@@ -89,6 +90,17 @@ def _limits(step: StepSpec, defaults: RiskLimits, own: Mapping[str, Any]) -> Ris
         return RiskLimits.model_validate(defaults.model_dump() | asked)
     except ValidationError as error:
         raise ConfigError(f"Step {step.step_id!r}: limits: {problems(error)}") from error
+
+
+def _check_model(step: StepSpec, alpha_pool: str, own: Mapping[str, Any], limits: RiskLimits) -> None:
+    """Raise ConfigError where the built-in model cannot trade within the limits."""
+    kind = own.get("strategy_type", DEFAULT_STRATEGY_TYPE)
+    if alpha_pool != DEFAULT_ALPHA_POOL or kind not in MODELS:
+        return
+    try:
+        check_limits(kind, limits)
+    except ConfigError as error:
+        raise ConfigError(f"Step {step.step_id!r}: {error}") from error
 
 
 def _instruments(results: Mapping[str, Mapping[str, Any]]) -> tuple[Instrument, ...]:

@@ -13,7 +13,7 @@ from schemas import RebalanceFrequency, StrategySpec
 from streams.errors import ConfigError
 
 DEFAULT_STRATEGY_TYPE = "momentum"
-CONTROL_KEYS = frozenset({"strategy_type", "alpha_pool", "limits", "initial_cash"})
+CONTROL_KEYS = frozenset({"strategy_type", "alpha_pool", "limits", "initial_cash", "required_data"})
 """Parameters that steer the run itself; alpha models and portfolio construction never see them."""
 
 

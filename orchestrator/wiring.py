@@ -9,6 +9,7 @@ from agents.data.pool import build as build_data
 from agents.data.sources import open_providers
 from agents.dispatch import owner_of
 from agents.execution.pool import build as build_execution
+from agents.execution.venue import FillAt
 from agents.pool import SUFFIX, AgentPool
 from agents.portfolio.pool import build as build_portfolio
 from agents.processing import PoolProcessor
@@ -55,7 +56,7 @@ def partitions_of(settings: Settings) -> dict[str, int]:
     return {**settings.kafka.partitions.model_dump(), "single": 1}
 
 
-def pool_of(name: str, settings: Settings) -> AgentPool:
+def pool_of(name: str, settings: Settings, fill_at: FillAt = "next_open") -> AgentPool:
     """Return a built-in pool; raise ConfigError that lists them for another name."""
     plain = name.replace("-", "_").removesuffix(SUFFIX)
     match plain:
@@ -73,13 +74,13 @@ def pool_of(name: str, settings: Settings) -> AgentPool:
         case "transaction_cost":
             return build_transaction_cost(settings.cost_model())
         case "execution":
-            return build_execution(settings.cost_model())
+            return build_execution(settings.cost_model(), fill_at)
     raise ConfigError(f"Unknown pool {name!r}, expected one of {', '.join(BUILT_IN)}, or module:attr")
 
 
-def pools_of(settings: Settings) -> list[AgentPool]:
+def pools_of(settings: Settings, fill_at: FillAt = "next_open") -> list[AgentPool]:
     """Return the built-in pools that are enabled."""
-    return [pool_of(name, settings) for name in BUILT_IN if settings.agent_pools[name + SUFFIX].enabled]
+    return [pool_of(name, settings, fill_at) for name in BUILT_IN if settings.agent_pools[name + SUFFIX].enabled]
 
 
 def known_pools(settings: Settings, pools: Sequence[AgentPool] = ()) -> dict[str, PoolInfo]:

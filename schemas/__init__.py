@@ -1,6 +1,7 @@
 """What is said: every event and command as a frozen message, and the Avro schemas generated from them."""
 
 from schemas.catalog import MESSAGES
+from schemas.corporate_actions import CorporateAction
 from schemas.fills import OrderAccepted, OrderCanceled, OrderExpired, OrderFilled, OrderRejected, OrderReport
 from schemas.market import Bar, BarBlock, Instrument, SliceClosed, TickBlock
 from schemas.message import Message, canonical_json
@@ -32,6 +33,7 @@ __all__ = [
     "CancelOrder",
     "CancelWorkflow",
     "Command",
+    "CorporateAction",
     "DenialCode",
     "Direction",
     "ExecuteStrategy",

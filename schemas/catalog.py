@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas import fills, market, orders, positions, risk, signals, state, strategies, workflow
+from schemas import corporate_actions, fills, market, orders, positions, risk, signals, state, strategies, workflow
 from schemas.message import Message
 
 MESSAGES: dict[str, type[Message]] = {
@@ -13,6 +13,7 @@ MESSAGES: dict[str, type[Message]] = {
         market.BarBlock,
         market.TickBlock,
         market.SliceClosed,
+        corporate_actions.CorporateAction,
         strategies.StrategyStarted,
         strategies.StrategyStopped,
         signals.Signal,

@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 from schemas.message import Currency, Id, InstrumentId, Message, Nanoseconds, Price, Quantity
 
 Side = Literal["BUY", "SELL"]
-OrderType = Literal["MARKET", "LIMIT"]
+OrderType = Literal["MARKET", "LIMIT", "STOP", "STOP_LIMIT"]
+"""STOP is a MARKET order, STOP_LIMIT a LIMIT order, from the moment that the market reaches stop_price."""
 TimeInForce = Literal["DAY", "GTC"]
 
 
@@ -38,9 +39,11 @@ class OrderProposed(OrderTerms):
     signal_id: Id
     """The signal that led to it."""
     order_type: OrderType = "MARKET"
-    """MARKET or LIMIT."""
+    """MARKET, LIMIT, STOP or STOP_LIMIT."""
     limit_price: float | None = Field(default=None, gt=0)
-    """Worst price of a LIMIT order, a multiple of the tick size."""
+    """Worst price of a LIMIT or STOP_LIMIT order, a multiple of the tick size."""
+    stop_price: float | None = Field(default=None, gt=0)
+    """Price that triggers a STOP or STOP_LIMIT order: at or above it for a purchase, at or below it for a sale."""
     time_in_force: TimeInForce = "DAY"
     """DAY: until the session ends; GTC: until filled or canceled."""
     reference_price: Price
@@ -49,9 +52,11 @@ class OrderProposed(OrderTerms):
     """The slice it was decided on, ns UTC."""
 
     @model_validator(mode="after")
-    def _limit(self) -> Self:
-        if (self.order_type == "LIMIT") != (self.limit_price is not None):
-            raise ValueError("a LIMIT order has a limit_price, a MARKET order has none")
+    def _prices(self) -> Self:
+        if self.order_type.endswith("LIMIT") != (self.limit_price is not None):
+            raise ValueError(f"a LIMIT order has a limit_price, a MARKET order has none, not {self.order_type}")
+        if self.order_type.startswith("STOP") != (self.stop_price is not None):
+            raise ValueError(f"a STOP order has a stop_price, a MARKET or LIMIT order none, not {self.order_type}")
         return self
 
 
@@ -66,6 +71,8 @@ class SubmitOrder(OrderProposed):
     """Currency value of one unit at price 1."""
     calendar: Id
     """The instrument's trading calendar: decides when a DAY order expires."""
+    lot_size: float = Field(default=1.0, gt=0)
+    """The instrument's smallest quantity step: a part of an order of whole lots is of whole lots."""
 
 
 class CancelOrder(Message):

@@ -40,7 +40,14 @@ class PositionsUpdated(Message):
     unrealised_pnl: Money
     """Profit of open positions at mark."""
     commission: Cost
-    """Commission charged so far; equity = deposits + realised + unrealised - commission."""
+    """Commission charged so far."""
+    interest: Money = 0.0
+    """Interest received so far less interest and borrow fees paid; below 0 where more was paid."""
+    dividends: Money = 0.0
+    """Dividends received so far less those paid on shorts.
+
+    equity = deposits + realised + unrealised - commission + interest + dividends.
+    """
     fills: int = Field(ge=0, lt=2**63)
     """Fills applied so far."""
     positions: tuple[Position, ...]

@@ -251,15 +251,11 @@ class Task:
 
     def _record(self, output: Output, counts: dict[tuple[str, ...], int], stage: tuple[str, ...]) -> Record:
         message, pool = output.message, self.processor.pool
-        kind = type(message).__name__
-        name = output.topic or topic_of(type(message)).name
-        key = output.key if output.key is not None else str(getattr(message, topic(name).key))
-        told_apart = (output.cause, kind, str(getattr(message, "run_id", "")), key)
-        counts[told_apart] = index = counts.get(told_apart, -1) + 1
+        name, key, message_id = addressed(output, pool, counts, *stage)
         now, frontier = self.clock.now(), self.meta.frontier
         envelope = Envelope(
-            message_id=output.message_id or derive_id(told_apart[0], pool, *told_apart[1:], index, *stage),
-            type=kind,
+            message_id=message_id,
+            type=type(message).__name__,
             source=pool,
             ts_init=now,
             correlation_id=output.correlation,
@@ -274,3 +270,15 @@ class Task:
             reader.pause(data)
         elif data:
             reader.resume(data)
+
+
+def addressed(output: Output, pool: str, counts: dict[tuple[str, ...], int], *stage: str) -> tuple[str, str, str]:
+    """Return an output's topic, key and message id; counts tell results of one cause apart and are carried along."""
+    message = output.message
+    name = output.topic or topic_of(type(message)).name
+    key = output.key if output.key is not None else str(getattr(message, topic(name).key))
+    if output.message_id is not None:
+        return name, key, output.message_id
+    apart = (output.cause, type(message).__name__, str(getattr(message, "run_id", "")), key)
+    counts[apart] = index = counts.get(apart, -1) + 1
+    return name, key, derive_id(apart[0], pool, *apart[1:], index, *stage)

@@ -22,11 +22,13 @@ class Topic:
     key: str
     types: tuple[type[Message], ...]
     compacted: bool = False
+    writer: str | None = None
+    """The one role whose handlers may publish on it; None: any."""
 
 
 TICKS = Topic("ticks", "instrument", "instrument_id", (s.TickBlock, s.SliceClosed))
-BARS = Topic("bars", "instrument", "instrument_id", (s.Bar, s.BarBlock, s.SliceClosed))
-ORDERS = Topic("orders", "instrument", "instrument_id", (s.SubmitOrder, s.CancelOrder, s.SliceClosed))
+BARS = Topic("bars", "instrument", "instrument_id", (s.Bar, s.BarBlock, s.CorporateAction, s.SliceClosed))
+ORDERS = Topic("orders", "instrument", "instrument_id", (s.SubmitOrder, s.CancelOrder, s.SliceClosed), writer="risk")
 SIGNALS = Topic("signals", "account", "account_id", (s.Signal, s.SliceClosed))
 TARGETS = Topic("targets", "account", "account_id", (s.OrderProposed, s.SliceClosed))
 RISK = Topic("risk", "account", "account_id", (s.OrderDenied, s.RiskAssessed, s.KillSwitchChanged))
@@ -35,6 +37,7 @@ FILLS = Topic(
     "account",
     "account_id",
     (s.OrderAccepted, s.OrderRejected, s.OrderFilled, s.OrderCanceled, s.OrderExpired, s.SliceClosed),
+    writer="execution",
 )
 POSITIONS = Topic("positions", "account", "account_id", (s.PositionsUpdated,), compacted=True)
 COMMANDS = Topic(

@@ -10,11 +10,12 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from agents.alpha.ema_cross import EmaCrossParameters
-from agents.alpha.models import EmaState, Opinion, advance_ema, decide, history_needed, opinion_of, parse_parameters
+from agents.alpha.models import EmaState, Opinion, advance_ema, decide, is_aligned, opinion_of, parse_parameters
+from agents.alpha.plans import Plan, Plans
 from agents.context import Because, Prices, Run, Slice
-from agents.parameters import Parameters
 from agents.pool import AgentPool
 from agents.steps import Inputs
+from schemas import CorporateAction
 from streams.record import rfc3339
 from streams.state import State
 
@@ -23,7 +24,7 @@ class RunState(State):
     """What the pool remembers for one run."""
 
     closes: dict[str, list[float]] = Field(default_factory=dict)
-    """The latest prices by instrument, oldest first, no more than a decision needs."""
+    """The latest prices by instrument, oldest first, no more than a decision needs; back-adjusted for splits."""
     averages: dict[str, EmaState] = Field(default_factory=dict)
     """Running averages by instrument."""
     period: str = ""
@@ -44,12 +45,12 @@ class SignalParameters(BaseModel):
 
 def build() -> AgentPool:
     """Return the pool."""
-    pool = AgentPool("alpha", role="alpha")
+    pool, plans = AgentPool("alpha", role="alpha"), Plans()
 
     @pool.on
     def on_slice(slice_: Slice, run: Run, state: RunState) -> Iterator[Because]:
         """Decide once every instrument has the history that the model needs, at most once per rebalance period."""
-        return _decide(slice_, run, state)
+        return _decide(slice_, run, state, plans.of(run.started))
 
     @pool.step("generate_signals")
     def generate_signals(parameters: SignalParameters, inputs: Inputs) -> dict[str, Any]:
@@ -66,15 +67,17 @@ def build() -> AgentPool:
     return pool
 
 
-def _decide(slice_: Slice, run: Run, state: RunState) -> Iterator[Because]:
-    started = run.started
-    parameters = parse_parameters(started.strategy_type, started.parameters)
+def _decide(slice_: Slice, run: Run, state: RunState, plan: Plan) -> Iterator[Because]:
+    _back_adjust(slice_, run, state)
     fresh = {name: prices for name, prices in slice_.prices.items() if name in run.instrument_ids}
-    if not fresh:
+    if not fresh or (plan.aligned and len(fresh) < len(run.instrument_ids)):
         return
-    opinions = _learn(fresh, run, parameters, state)
-    period = period_of(started.rebalance_frequency, slice_.session_date, slice_.ts)
-    if opinions is None or period == state.period or (started.once and state.period):
+    _learn(fresh, plan, state)
+    period = period_of(run.started.rebalance_frequency, slice_.session_date, slice_.ts)
+    if period == state.period or (run.started.once and state.period):
+        return
+    opinions = _opinions(run, plan, state)
+    if opinions is None:
         return
     state.period = period
     for instrument_id, prices in fresh.items():
@@ -90,29 +93,41 @@ def _decide(slice_: Slice, run: Run, state: RunState) -> Iterator[Because]:
         yield Because(signal, prices.row_id)
 
 
-def _learn(fresh: Mapping[str, Prices], run: Run, parameters: Parameters, state: RunState) -> dict[str, Opinion] | None:
-    """Take the slice's prices in; return opinions once every instrument has its history."""
-    if isinstance(parameters, EmaCrossParameters):
-        return _learn_averages(fresh, run, parameters, state)
-    kind, lookback = run.started.strategy_type, run.started.lookback_period
-    needed = history_needed(kind, parameters, lookback)
+def _back_adjust(slice_: Slice, run: Run, state: RunState) -> None:
+    """Bring remembered raw prices onto the scale after a split, which lies before the slice's own prices."""
+    for _, action in slice_.of(CorporateAction):
+        name, ratio = action.instrument_id, action.ratio
+        if ratio is None or name not in run.instrument_ids:
+            continue
+        if name in state.closes:
+            state.closes[name] = [close / ratio for close in state.closes[name]]
+        if name in state.averages:
+            state.averages[name].fast /= ratio
+            state.averages[name].slow /= ratio
+
+
+def _learn(fresh: Mapping[str, Prices], plan: Plan, state: RunState) -> None:
+    """Take the slice's prices in; an aligned model takes one price of each instrument, the last."""
     for instrument_id, prices in fresh.items():
-        kept = [*state.closes.get(instrument_id, ()), *prices.values.tolist()]
-        state.closes[instrument_id] = kept[-needed:]
-    if any(len(state.closes.get(name, ())) < needed for name in run.instrument_ids):
+        values = prices.values[-1:] if plan.aligned else prices.values
+        if isinstance(plan.parameters, EmaCrossParameters):
+            averages = state.averages.setdefault(instrument_id, EmaState())
+            advance_ema(averages, values, plan.parameters.fast, plan.parameters.slow)
+        else:
+            kept = [*state.closes.get(instrument_id, ()), *values.tolist()]
+            state.closes[instrument_id] = kept[-plan.needed :]
+
+
+def _opinions(run: Run, plan: Plan, state: RunState) -> dict[str, Opinion] | None:
+    """Return opinions once every instrument has its history."""
+    names = run.instrument_ids
+    if isinstance(plan.parameters, EmaCrossParameters):
+        ready = {name: ema for name, ema in state.averages.items() if ema.count >= plan.parameters.slow}
+        return None if len(ready) < len(names) else {name: opinion_of(ema) for name, ema in ready.items()}
+    if any(len(state.closes.get(name, ())) < plan.needed for name in names):
         return None
-    closes = {name: np.array(state.closes[name]) for name in run.instrument_ids}
-    return decide(kind, parameters, closes, lookback)
-
-
-def _learn_averages(
-    fresh: Mapping[str, Prices], run: Run, parameters: EmaCrossParameters, state: RunState
-) -> dict[str, Opinion] | None:
-    for instrument_id, prices in fresh.items():
-        averages = state.averages.setdefault(instrument_id, EmaState())
-        advance_ema(averages, prices.values, parameters.fast, parameters.slow)
-    ready = {name: averages for name, averages in state.averages.items() if averages.count >= parameters.slow}
-    return None if len(ready) < len(run.instrument_ids) else {name: opinion_of(ema) for name, ema in ready.items()}
+    closes = {name: np.array(state.closes[name]) for name in names}
+    return decide(run.started.strategy_type, plan.parameters, closes, run.started.lookback_period)
 
 
 def period_of(frequency: str, session_date: str, ts: int) -> str:
@@ -130,7 +145,7 @@ def period_of(frequency: str, session_date: str, ts: int) -> str:
 
 
 def _evaluate(asked: SignalParameters, inputs: Inputs) -> dict[str, Any]:
-    closes = inputs.column("close")
+    closes = inputs.common_closes() if is_aligned(asked.strategy_type) else inputs.column("close")
     parameters = parse_parameters(asked.strategy_type, asked.parameters)
     opinions = decide(asked.strategy_type, parameters, closes, asked.lookback_period)
     instruments = inputs.instruments()

@@ -9,7 +9,8 @@ from typing import Self
 from pydantic import Field
 
 from agents.context import bar_id, tick_id
-from schemas import Bar, Instrument, Message, SliceClosed, StrategyStarted, StrategyStopped, TickBlock
+from agents.data.adjustments import check_times, learn
+from schemas import Bar, CorporateAction, Instrument, Message, SliceClosed, StrategyStarted, StrategyStopped, TickBlock
 from streams.broker import Broker, Reader, Transactions, partition_of
 from streams.clock import Clock
 from streams.errors import InvalidData
@@ -20,7 +21,7 @@ from streams.slices import FEED
 from streams.state import State, StateTable
 from streams.topics import BARS, INSTRUMENTS, STRATEGIES, TICKS, Topic
 
-Row = Bar | TickBlock
+Row = Bar | TickBlock | CorporateAction
 _STRATEGIES = TopicPartition(STRATEGIES.name, 0)
 
 
@@ -35,6 +36,8 @@ class FeedState(State):
     """Slices published so far."""
     sequences: dict[str, int] = Field(default_factory=dict)
     """Sequence of the next tick that comes without one, by instrument_id."""
+    adjustments: dict[str, str] = Field(default_factory=dict)
+    """Adjustment of an instrument's bars, raw once it had a corporate action; by instrument_id."""
 
 
 class Feed:
@@ -102,19 +105,19 @@ class Feed:
         """Publish slices in one transaction, each closed on every partition; return how many were new.
 
         Slices up to the last one published are passed over: a feed that starts again goes on where it was.
-        Raises InvalidData where times go backwards or a slice is empty; then nothing is published.
+        Raises InvalidData where times go backwards, a slice is empty, or corporate actions come late or meet adjusted
+        bars; then nothing is published.
         """
         timed = _timed(slices)
         await self._catch_up()
-        state, records, published = self.state, list[Record](), 0
-        for ts, rows in timed:
-            if ts <= state.last_slice:
-                continue
+        state, records = self.state, list[Record]()
+        new = [(ts, rows) for ts, rows in timed if ts > state.last_slice]
+        state.adjustments = _checked(new, state)
+        for ts, rows in new:
             records += self._slice(ts, rows, state)
-            published += 1
         if records:
             await self._transactions.commit(records, None, lambda _: self._states.changes())
-        return published
+        return len(new)
 
     async def publish_now(self, rows: Sequence[Row]) -> int:
         """Publish what a live feed just gave as one slice; return its time.
@@ -124,6 +127,7 @@ class Feed:
         await self._catch_up()
         state = self.state
         ts = max(max(row.ts_event for row in rows), state.last_slice + 1)
+        state.adjustments = _checked([(ts, rows)], state)
         records = self._slice(ts, [self._numbered(row, state) for row in rows], state)
         await self._transactions.commit(records, None, lambda _: self._states.changes())
         return ts
@@ -177,6 +181,14 @@ class Feed:
         )
         value = self._serde.encode(message)
         return Record(topic.name, key, value, envelope.headers(), partition, now // 1_000_000)
+
+
+def _checked(timed: Sequence[tuple[int, Sequence[Row]]], state: FeedState) -> dict[str, str]:
+    adjustments, last = state.adjustments, state.last_slice
+    for ts, rows in timed:
+        check_times(ts, last, rows)
+        adjustments, last = learn(adjustments, rows), ts
+    return adjustments
 
 
 def _timed(slices: Iterable[Sequence[Row]]) -> list[tuple[int, Sequence[Row]]]:

@@ -10,8 +10,10 @@ from pydantic import BaseModel, ConfigDict
 from agents.data.calendars import iso_date
 from agents.data.fetch import FetchParameters, fetch_first
 from agents.data.providers import Provider
+from agents.data.requirements import check_required, columns_of
 from agents.pool import AgentPool
-from agents.steps import Rows, StepContext
+from agents.references import Rows
+from agents.steps import StepContext
 from schemas import Instrument
 from streams.errors import ConfigError, UnknownInstrument
 
@@ -31,10 +33,12 @@ def build(providers: Sequence[Provider]) -> AgentPool:
     @pool.step("fetch_market_data")
     @pool.step("fetch_data")
     def fetch_market_data(parameters: dict[str, Any]) -> dict[str, Any]:
-        """Return bars by reference, with their source and range."""
+        """Return bars by reference, with their source and range; required_data names what they must have."""
         asked = {name: value for name, value in parameters.items() if value not in ("", None)}
+        required = asked.pop("required_data", ())
         fetched = fetch_first(providers, FetchParameters.read(asked))
         blocks = fetched.blocks
+        check_required(required, columns_of(blocks) if required else ())
         return {
             "bars": Rows(blocks),
             "instruments": [instrument.model_dump() for instrument in fetched.instruments],

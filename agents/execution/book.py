@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agents.execution.lifecycle import Report, Status, ended, next_status
 from agents.orders import RecentIds
-from schemas.fills import OrderAccepted, OrderCanceled, OrderExpired, OrderRejected
-from schemas.orders import CancelOrder, SubmitOrder
+from schemas.fills import OrderExpired
+from schemas.market import Bar
+from schemas.orders import SubmitOrder
 from streams.errors import InvalidData
 from streams.state import State
 
@@ -29,6 +30,13 @@ class Working(BaseModel):
     status: Status = "SUBMITTED"
     session: str = ""
     """The first session in which it could fill, ISO date; empty before."""
+    triggered: bool = False
+    """Whether the market reached the stop price; from then on it is a MARKET or LIMIT order."""
+
+    @property
+    def waits(self) -> bool:
+        """Return whether it is a stop order that the market has not reached."""
+        return self.order.stop_price is not None and not self.triggered
 
 
 class TickWindow(BaseModel):
@@ -41,6 +49,17 @@ class TickWindow(BaseModel):
     low: float = 0.0
     last_volume: float = 0.0
     last_volatility: float = 0.0
+
+
+class LastBar(BaseModel):
+    """A bar, and what is left of it to trade."""
+
+    model_config = ConfigDict(extra="forbid")
+    bar: Bar
+    room: float
+    """Units that orders may still trade."""
+    volatility: float
+    """Of one interval, as market impact takes it."""
 
 
 class Book(State):
@@ -59,35 +78,14 @@ class Book(State):
     closes: dict[str, list[float]] = Field(default_factory=dict)
     """The last closes by interval, oldest first."""
     ticks: TickWindow = Field(default_factory=TickWindow)
+    adjusted: bool = False
+    """Whether bars came that were adjusted for corporate actions."""
+    last_bar: LastBar | None = None
+    """Where orders fill at the close they were decided on: the bar that closed last."""
 
 
-def submit(book: Book, order: SubmitOrder) -> OrderAccepted | OrderRejected | None:
-    """Work an order, or reject one in another instrument or currency; return None for one that was seen before."""
-    if order.order_id in book.working or order.order_id in book.ended:
-        return None
-    book.instrument_id, book.currency = book.instrument_id or order.instrument_id, book.currency or order.currency
-    reason = _objection(book, order)
-    if reason:
-        book.ended.add(order.order_id)
-        return OrderRejected(**_terms(order), quantity=order.quantity, ts_event=order.ts_event, reason=reason)
-    book.working[order.order_id] = Working(order=order, number=book.submitted, leaves=order.quantity)
-    book.submitted += 1
-    report = OrderAccepted(**_terms(order), quantity=order.quantity, ts_event=order.ts_event)
-    settle(book, book.working[order.order_id], report)
-    return report
-
-
-def cancel(book: Book, command: CancelOrder) -> OrderCanceled | None:
-    """Withdraw what is open of an order; return None for one that is not working."""
-    working = book.working.get(command.order_id)
-    if working is None:
-        return None
-    terms, ts = _terms(working.order), command.ts_event
-    report = OrderCanceled(**terms, quantity=working.leaves, ts_event=ts, reason=command.reason)
-    settle(book, working, report)
-    return report
-
-
+ACTION = "action"
+"""Kind of corporate actions among the rows of a book."""
 Place = tuple[int, int]
 """(ts_event, sequence) of a row."""
 
@@ -119,7 +117,7 @@ def expire(book: Book, ts: int, over: Callable[[str], bool]) -> list[Report]:
     due = [working for working in by_submission(book) if _is_day(working) and over(working.session)]
     reports: list[Report] = []
     for working in due:
-        report = OrderExpired(**_terms(working.order), quantity=working.leaves, ts_event=ts)
+        report = OrderExpired(**terms_of(working.order), quantity=working.leaves, ts_event=ts)
         settle(book, working, report)
         reports.append(report)
     return reports
@@ -133,18 +131,11 @@ def settle(book: Book, working: Working, report: Report) -> None:
         book.ended.add(working.order.order_id)
 
 
-def _objection(book: Book, order: SubmitOrder) -> str:
-    if order.instrument_id != book.instrument_id:
-        return f"the book trades {book.instrument_id}, not {order.instrument_id}"
-    if order.currency != book.currency:
-        return f"{order.instrument_id} trades in {book.currency}, not {order.currency}"
-    return ""
-
-
 def _is_day(working: Working) -> bool:
     return working.order.time_in_force == "DAY" and bool(working.session)
 
 
-def _terms(order: SubmitOrder) -> dict[str, Any]:
+def terms_of(order: SubmitOrder) -> dict[str, Any]:
+    """Return what every report on an order carries."""
     names = ("order_id", "run_id", "strategy_id", "account_id", "instrument_id", "side")
     return {name: getattr(order, name) for name in names}

@@ -5,21 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from agents.context import Because
-from agents.execution.venue import Book, cancel, match_bar, match_ticks, submit
+from agents.execution.venue import Book, FillAt, act, cancel, fill_same_close, match_bar, match_ticks, submit
 from agents.pool import AgentPool
 from agents.transaction_cost.model import CostModel
-from schemas import Bar, CancelOrder, OrderReport, SubmitOrder, TickBlock
+from schemas import Bar, CancelOrder, CorporateAction, OrderAccepted, OrderReport, SubmitOrder, TickBlock
 from streams.record import rfc3339
 
 
-def build(costs: CostModel) -> AgentPool:
-    """Return the pool; fills pay what the cost model says."""
+def build(costs: CostModel, fill_at: FillAt = "next_open") -> AgentPool:
+    """Return the pool; fills pay what the cost model says.
+
+    With same_close an order fills at the close that it was decided on: its fill then carries the order's own ts_event.
+    """
     pool = AgentPool("execution", role="execution")
 
     @pool.on
     def on_bar(bar: Bar, book: Book) -> Iterator[Because]:
         """Fill what the bar reaches."""
-        return _reports(match_bar(book, bar, costs))
+        return _reports([] if fill_at == "next_tick" else match_bar(book, bar, costs, fill_at))
+
+    @pool.on
+    def on_action(action: CorporateAction, book: Book) -> Iterator[Because]:
+        """Adjust what is working."""
+        return _reports(act(book, action))
 
     @pool.on
     def on_ticks(block: TickBlock, book: Book) -> Iterator[Because]:
@@ -29,7 +37,9 @@ def build(costs: CostModel) -> AgentPool:
     @pool.on
     def on_order(order: SubmitOrder, book: Book) -> Iterator[Because]:
         """Accept or reject an order."""
-        return _reports([submit(book, order)])
+        report = submit(book, order)
+        filled = fill_same_close(book, order.order_id, costs) if isinstance(report, OrderAccepted) else []
+        return _reports([report, *filled])
 
     @pool.on
     def on_cancel(command: CancelOrder, book: Book) -> Iterator[Because]:

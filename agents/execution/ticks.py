@@ -21,7 +21,8 @@ def match_ticks(book: Book, block: TickBlock, cost: CostModel, session_date: str
 
     An order takes part in rows later than its ts_event. MARKET fills whole at the next tick, LIMIT whole at the first
     tick at or within its limit, each worsened by the cost model but never beyond the limit: a print's size says nothing
-    about what else was on offer, so size counts through market impact alone. Impact takes volume and volatility
+    about what else was on offer, so size counts through market impact alone. The first tick at or through a stop
+    triggers it; it is a MARKET or LIMIT order for the ticks after that one. Impact takes volume and volatility
     (Parkinson range) of the last complete window of 1000 ticks, counted from the book's first tick whatever the blocks;
     before there is one it is 0, since a single print has neither.
     A DAY order expires on the first block of a later session, as of the last row before; blocks do not carry their
@@ -49,17 +50,26 @@ def _trade(book: Book, block: TickBlock, cost: CostModel, start: int, stop: int,
         if eligible >= stop:
             continue
         working.session = working.session or session_date
-        row = _row(working, block.price[eligible:stop])
+        row = _row(working, block.price[:stop], eligible)
         if row is not None:
-            matches.append(_match(book, block, working, eligible + row, times))
+            matches.append(_match(book, block, working, row, times))
     return [fill(book, match, cost) for match in sorted(matches, key=lambda match: (match.ts, match.working.number))]
 
 
-def _row(working: Working, prices: NDArray[np.float64]) -> int | None:
-    limit = working.order.limit_price
-    if limit is None:
-        return 0
-    hits = np.flatnonzero(prices <= limit if working.order.side == "BUY" else prices >= limit)
+def _row(working: Working, prices: NDArray[np.float64], start: int) -> int | None:
+    """Return the first row from start on that fills an order, or None; a stop that a row reaches is triggered."""
+    buys, stop, limit = working.order.side == "BUY", working.order.stop_price, working.order.limit_price
+    if stop is not None and not working.triggered:
+        trigger = _first(prices[start:], stop, above=buys)
+        if trigger is None:
+            return None
+        working.triggered, start = True, start + trigger + 1
+    row = 0 if limit is None else _first(prices[start:], limit, above=not buys)
+    return start + row if row is not None and start + row < len(prices) else None
+
+
+def _first(prices: NDArray[np.float64], level: float, *, above: bool) -> int | None:
+    hits = np.flatnonzero(prices >= level if above else prices <= level)
     return int(hits[0]) if hits.size else None
 
 

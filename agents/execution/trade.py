@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agents.execution.book import Book, Working, settle
-from agents.orders import is_dust
+from agents.quantities import is_dust
 from agents.transaction_cost.model import Charge, CostModel
 from schemas.fills import OrderFilled
 from schemas.orders import SubmitOrder
@@ -19,7 +19,7 @@ class Match:
     working: Working
     quantity: float
     price: float
-    """The datum's price, or the order's limit where the bar reached it."""
+    """The datum's price, or the order's stop or limit where the bar reached it."""
     ts: int
     """When, ns UTC."""
     data_id: str
@@ -67,6 +67,13 @@ def reaches(order: SubmitOrder, price: float) -> bool:
     if order.limit_price is None:
         return True
     return price <= order.limit_price if order.side == "BUY" else price >= order.limit_price
+
+
+def triggers(order: SubmitOrder, price: float) -> bool:
+    """Return whether a price is at the stop or through it."""
+    if order.stop_price is None:
+        return True
+    return price >= order.stop_price if order.side == "BUY" else price <= order.stop_price
 
 
 def _charge(match: Match, cost: CostModel) -> Charge:

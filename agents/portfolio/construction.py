@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from agents.parameters import ConstructionParameters, parse_construction
 from agents.portfolio.ledger import Ledger, equity
 from agents.portfolio.sizing import Sizing, Wish, kept_value, standing, wish, within_gross
+from agents.quantities import floor_to_lot
 from schemas.orders import OrderProposed
 from schemas.signals import Signal
 from schemas.strategies import StrategyStarted
 from streams.ids import derive_id
 
-__all__ = ["ConstructionParameters", "floor_to_lot", "propose"]
+_FRACTION = 1e-6
+"""Share of a lot that is more than rounding."""
 
-_SLACK = 1e-9
-"""Share of a lot that counts as rounding, so that 2.9999999999 lots are 3."""
+__all__ = ["ConstructionParameters", "floor_to_lot", "propose"]
 
 
 def propose(
@@ -31,7 +31,8 @@ def propose(
 
     BUY aims at position_size x equity, SELL at 0, or at -position_size x equity where the run may short; a signal's
     own target_weight or target_quantity replaces either; HOLD keeps; the last signal of an instrument counts.
-    Quantities are rounded to lots toward zero, working orders count as filled.
+    Quantities are rounded to lots toward zero, working orders count as filled; a target of 0 also sells the fraction of
+    a lot that a split left.
     A position that already has its target's direction is resized only where its weight is off by more than
     rebalance_band (a target_quantity is always followed). Targets together, and headroom (commission and cash buffer
     as a fraction of what is traded), stay within max_gross x equity: positions that are kept count first, the others
@@ -50,16 +51,12 @@ def propose(
     return sorted(orders, key=lambda order: order.side, reverse=True)
 
 
-def floor_to_lot(quantity: float, lot: float) -> float:
-    """Round signed units toward zero to a multiple of the lot."""
-    lots = math.floor(abs(quantity) / lot + _SLACK)
-    return math.copysign(round(lots * lot, 12), quantity)
-
-
 def _order(run: StrategyStarted, wish: Wish, scale: float, ts: int) -> OrderProposed | None:
     lot = wish.instrument.lot_size
     target = floor_to_lot(wish.target * scale / wish.unit, lot)
     change = floor_to_lot(target - wish.quantity, lot)
+    if target == 0 and abs(wish.quantity - floor_to_lot(wish.quantity, lot)) > _FRACTION * lot:
+        change = -wish.quantity
     if change == 0:
         return None
     return OrderProposed(

@@ -6,7 +6,7 @@ from math import copysign
 
 from pydantic import BaseModel, ConfigDict
 
-from agents.orders import is_dust
+from agents.quantities import is_dust
 
 
 class Holding(BaseModel):

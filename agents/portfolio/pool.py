@@ -9,10 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agents.context import Because, Context, Slice
 from agents.pool import AgentPool
+from agents.portfolio.actions import act
 from agents.portfolio.construction import propose
-from agents.portfolio.ledger import Ledger, apply, check_balance, mark, register, snapshot
+from agents.portfolio.financing import NO_FINANCING, FinancingModel
+from agents.portfolio.ledger import Ledger, accrue, apply, check_balance, mark, register, snapshot
 from agents.steps import Inputs, StepContext
 from schemas import (
+    CorporateAction,
     Instrument,
     OrderAccepted,
     OrderCanceled,
@@ -38,11 +41,11 @@ class TargetParameters(BaseModel):
     """The strategy's parameters."""
 
 
-def build(*, initial_capital: float, headroom: float) -> AgentPool:
+def build(*, initial_capital: float, headroom: float, financing: FinancingModel = NO_FINANCING) -> AgentPool:
     """Return the pool.
 
     initial_capital is what a what-if is sized for where its step names no capital; headroom is the share of an order's
-    notional that risk sets aside on top of it.
+    notional that risk sets aside on top of it. financing must be that of the risk pool.
     """
     pool = AgentPool("portfolio", role="portfolio")
 
@@ -51,14 +54,25 @@ def build(*, initial_capital: float, headroom: float) -> AgentPool:
         report: OrderAccepted | OrderRejected | OrderFilled | OrderCanceled | OrderExpired, ledger: Ledger
     ) -> None:
         """Book an execution report."""
+        accrue(ledger, financing, report.ts_event)
         apply(ledger, report)
+
+    @pool.on
+    def on_action(action: CorporateAction, context: Context) -> None:
+        """Book a dividend or a split in every account."""
+        for ledger in context.each(Ledger):
+            accrue(ledger, financing, action.ts_event)
+            act(ledger, action)
 
     @pool.on(phase="mark")
     def on_marks(slice_: Slice, context: Context) -> Iterator[PositionsUpdated]:
         """Open the accounts of new runs, mark positions, check that money adds up, tell the positions."""
         for run in context.runs.values():
-            register(context.state(Ledger, run.account_id), run)
+            ledger = context.state(Ledger, run.account_id)
+            accrue(ledger, financing, slice_.ts)
+            register(ledger, run)
         for ledger in context.each(Ledger):
+            accrue(ledger, financing, slice_.ts)
             for instrument_id, prices in slice_.prices.items():
                 mark(ledger, instrument_id, float(prices.values[-1]))
             check_balance(ledger)

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agents.execution.lifecycle import Report
 from agents.orders import Orders, add_quantity, advance, open_quantities, signed
+from agents.portfolio.financing import Accrual, FinancingModel
 from schemas.fills import OrderFilled
 from schemas.strategies import RiskLimits, StrategyStarted
 from streams.errors import ConfigError
@@ -19,6 +20,8 @@ class RunTerms(BaseModel):
     limits: RiskLimits
     calendars: dict[str, str]
     """Trading calendar by instrument: what the run may trade."""
+    lots: dict[str, float] = Field(default_factory=dict)
+    """Lot size by instrument."""
     active: bool = True
     """False once stopped: its proposals are denied."""
 
@@ -38,6 +41,9 @@ class RiskAccount(State):
     orders: Orders = Field(default_factory=Orders)
     reservations: dict[str, float] = Field(default_factory=dict)
     """Cash set aside for each open purchase."""
+    actions: dict[str, tuple[int, int]] = Field(default_factory=dict)
+    """(ts_event, sequence) of the last corporate action by instrument."""
+    accrual: Accrual = Field(default_factory=Accrual)
     session: str = ""
     """The session that marks belong to, ISO date."""
     session_start_equity: float = 0.0
@@ -58,7 +64,8 @@ def register(account: RiskAccount, run: StrategyStarted) -> bool:
     for currency in (run.currency, *(instrument.currency for instrument in run.instruments)):
         _check_account(account, run.account_id, currency)
     calendars = {instrument.instrument_id: instrument.calendar for instrument in run.instruments}
-    account.runs[run.run_id] = RunTerms(limits=run.limits, calendars=calendars)
+    lots = {instrument.instrument_id: instrument.lot_size for instrument in run.instruments}
+    account.runs[run.run_id] = RunTerms(limits=run.limits, calendars=calendars, lots=lots)
     account.multipliers |= {instrument.instrument_id: instrument.multiplier for instrument in run.instruments}
     account.cash += run.initial_cash
     account.session_start_equity += run.initial_cash
@@ -78,6 +85,15 @@ def start_session(account: RiskAccount, session: str) -> None:
     """
     if session > account.session:
         account.session, account.session_start_equity = session, equity(account)
+
+
+def accrue(account: RiskAccount, financing: FinancingModel, ts: int) -> None:
+    """Charge interest up to a time as the ledger does, before anything changes cash, positions or marks."""
+    if not financing.charges:
+        return
+    values = [quantity * unit_value(account, name) for name, quantity in sorted(account.positions.items())]
+    shorts = -sum(min(0.0, value) for value in values)
+    account.cash += financing.interest(account.cash, shorts, account.accrual.elapse(ts))
 
 
 def mark(account: RiskAccount, instrument_id: str, price: float, session: str) -> None:

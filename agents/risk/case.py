@@ -64,8 +64,9 @@ class Case:
 
     @property
     def price(self) -> float:
-        """Return the price that a purchase is expected to cost: its limit, else the mark."""
-        return self.proposal.limit_price or self.account.marks[self.proposal.instrument_id]
+        """Return the price that a purchase is expected to cost: its limit, else the mark or a stop above it."""
+        mark = self.account.marks[self.proposal.instrument_id]
+        return self.proposal.limit_price or max(mark, self.proposal.stop_price or mark)
 
 
 def cash_needed(case: Case) -> float:
@@ -74,6 +75,14 @@ def cash_needed(case: Case) -> float:
         return 0.0
     notional = case.proposal.quantity * case.price * case.account.multipliers[case.proposal.instrument_id]
     return notional * (1 + case.cash_buffer) + notional * case.commission_rate
+
+
+def margin_needed(case: Case) -> float:
+    """Return the exposure that a purchase adds x (1 + cash_buffer) + commission on all of it; covering adds none."""
+    before = case.projected.get(case.proposal.instrument_id, 0.0)
+    opened = max(0.0, abs(before + case.change) - abs(before))
+    unit = case.price * case.account.multipliers[case.proposal.instrument_id]
+    return opened * unit * (1 + case.cash_buffer) + case.proposal.quantity * unit * case.commission_rate
 
 
 def session_loss(account: RiskAccount) -> float:

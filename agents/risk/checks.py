@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agents.orders import is_dust
+from agents.quantities import is_dust
 from agents.risk.account import equity, unit_value
-from agents.risk.case import Case, Denial, cash_needed, exceeds, session_loss
+from agents.risk.case import Case, Denial, cash_needed, exceeds, margin_needed, session_loss
 from schemas.risk import DenialCode
 
 
@@ -105,6 +105,8 @@ def _share(case: Case, code: DenialCode, what: str, value: float, limit: float) 
 
 
 def _cash(case: Case) -> Denial | None:
+    if case.limits.max_gross_exposure > 1:
+        return _buying_power(case)
     account, needs = case.account, cash_needed(case)
     reserved = sum(amount for _, amount in sorted(account.reservations.items()))
     sales = _working_sales(case) if case.count_sales else 0.0
@@ -114,6 +116,22 @@ def _cash(case: Case) -> Denial | None:
     terms = f"cash {account.cash:,.2f} - reserved {reserved:,.2f}" + (f" + sales {sales:,.2f}" if sales else "")
     reason = f"needs {needs:,.2f} {account.currency}, available {available:,.2f} = {terms}"
     return Denial("INSUFFICIENT_CASH", reason, available, needs)
+
+
+def _buying_power(case: Case) -> Denial | None:
+    """Compare a purchase on margin with equity x max_gross_exposure - gross exposure, working orders filled."""
+    if case.proposal.side == "SELL" or case.reduces:
+        return None
+    worth, limit, currency = equity(case.account), case.limits.max_gross_exposure, case.account.currency
+    values = [abs(units) * unit_value(case.account, name) for name, units in sorted(case.projected.items())]
+    exposure, needs = sum(values), margin_needed(case)
+    available = worth * limit - exposure
+    if not exceeds(needs, available):
+        return None
+    terms = f"equity {worth:,.2f} x {limit:g} - exposure {exposure:,.2f}"
+    return Denial(
+        "INSUFFICIENT_CASH", f"needs {needs:,.2f} {currency}, available {available:,.2f} = {terms}", available, needs
+    )
 
 
 def _working_sales(case: Case) -> float:

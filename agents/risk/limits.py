@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agents.orders import OpenOrder
-from agents.risk.account import RiskAccount, RunTerms, apply, equity, mark, register, start_session, stop
+from agents.risk.account import RiskAccount, RunTerms, accrue, apply, equity, mark, register, start_session, stop
 from agents.risk.case import Case, Denial, cash_needed, exceeds, session_loss
 from agents.risk.checks import first_denial
 from schemas.message import Message
@@ -14,6 +14,7 @@ from streams.ids import derive_id
 __all__ = [
     "RiskAccount",
     "RunTerms",
+    "accrue",
     "apply",
     "decide",
     "end_of_marks",
@@ -102,13 +103,14 @@ def _open(case: Case, order_id: str) -> None:
 
 
 def _submitted(account: RiskAccount, proposal: OrderProposed, order_id: str, ts: int) -> SubmitOrder:
-    fields = proposal.model_dump() | {"ts_event": ts}
+    fields, terms = proposal.model_dump() | {"ts_event": ts}, account.runs[proposal.run_id]
     return SubmitOrder(
         **fields,
         order_id=order_id,
         currency=account.currency,
         multiplier=account.multipliers[proposal.instrument_id],
-        calendar=account.runs[proposal.run_id].calendars[proposal.instrument_id],
+        calendar=terms.calendars[proposal.instrument_id],
+        lot_size=terms.lots.get(proposal.instrument_id, 1.0),
     )
 
 

@@ -9,8 +9,11 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from agents.context import Context, Slice
 from agents.pool import AgentPool
+from agents.portfolio.financing import NO_FINANCING, FinancingModel
+from agents.risk.actions import act
 from agents.risk.limits import (
     RiskAccount,
+    accrue,
     apply,
     decide,
     end_of_marks,
@@ -23,6 +26,7 @@ from agents.risk.limits import (
 from agents.risk.var import assess
 from agents.steps import Answer, Inputs, StepContext
 from schemas import (
+    CorporateAction,
     KillSwitchChanged,
     Message,
     OrderAccepted,
@@ -55,8 +59,11 @@ class AssessParameters(BaseModel):
         return values
 
 
-def build(*, commission_rate: float, cash_buffer: float) -> AgentPool:
-    """Return the pool; both rates are fractions of an order's notional that it sets aside besides the price."""
+def build(*, commission_rate: float, cash_buffer: float, financing: FinancingModel = NO_FINANCING) -> AgentPool:
+    """Return the pool; both rates are fractions of an order's notional that it sets aside besides the price.
+
+    financing must be that of the portfolio pool: both charge it, each on its own books.
+    """
     pool = AgentPool("risk", role="risk")
 
     @pool.on
@@ -65,15 +72,26 @@ def build(*, commission_rate: float, cash_buffer: float) -> AgentPool:
     ) -> None:
         """Book an execution report and release what it settles; a fill may be the first news of a session."""
         if account.account_id:
+            accrue(account, financing, report.ts_event)
             start_session(account, rfc3339(report.ts_event)[:10])
         apply(account, report)
+
+    @pool.on
+    def on_action(action: CorporateAction, context: Context) -> None:
+        """Book a dividend or a split in every account."""
+        for account in context.each(RiskAccount):
+            accrue(account, financing, action.ts_event)
+            act(account, action)
 
     @pool.on(phase="mark")
     def on_marks(slice_: Slice, context: Context) -> Iterator[Message]:
         """Open the accounts of new runs, close those of stopped ones, mark positions, check the session's loss."""
         for run in context.runs.values():
-            register(context.state(RiskAccount, run.account_id), run)
+            account = context.state(RiskAccount, run.account_id)
+            accrue(account, financing, slice_.ts)
+            register(account, run)
         for account in context.each(RiskAccount):
+            accrue(account, financing, slice_.ts)
             for run_id in account.runs:
                 if run_id not in context.runs:
                     stop(account, run_id)

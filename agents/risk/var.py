@@ -6,7 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from agents.portfolio.metrics import max_drawdown, sharpe_ratio, volatility
+from agents.metrics.distribution import value_at_risk
+from agents.metrics.drawdown import max_drawdown
+from agents.metrics.ratios import sharpe_ratio
+from agents.metrics.returns import volatility
 from schemas.columns import Float64
 from streams.errors import InvalidData, MissingData
 
@@ -20,11 +23,10 @@ def historical_var(returns: Float64, level: float = 0.95) -> float:
     returns has shape (n,), n >= 1. The quantile at 1 - level is interpolated linearly between order statistics at
     rank (n - 1) x (1 - level) (Hyndman and Fan 1996, type 7); a gain at that quantile gives 0.
     """
-    if not 0 < level < 1:
-        raise InvalidData(f"level is {level}, expected a value between 0 and 1")
-    if len(returns) == 0:
+    loss = value_at_risk(returns, level)
+    if loss is None:
         raise MissingData("there are 0 returns, 1 is needed")
-    return max(0.0, -float(np.quantile(returns, 1 - level, method="linear")))
+    return max(0.0, loss)
 
 
 def assess(closes: Mapping[str, Float64], weights: Mapping[str, float] | None = None) -> dict[str, float | None]:

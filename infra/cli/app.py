@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from infra.cli.backtest import backtest, check
 from infra.cli.broker import broker
 from infra.cli.demo import demo
 from infra.cli.exits import FAILED, report, session
@@ -37,9 +38,10 @@ def _whole_call(
     session.debug = debug
 
 
-for command in (demo, up, orchestrator, pool, submit, stop, feed, status, topics, trace):
+for command in (demo, backtest, up, orchestrator, pool, submit, stop, feed, status, topics, trace):
     app.command()(command)
 app.add_typer(broker, name="broker")
+app.add_typer(check, name="check")
 
 
 def run(arguments: Sequence[str] | None = None) -> None:

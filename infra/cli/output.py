@@ -18,8 +18,9 @@ def as_json(data: Any) -> None:
 
 
 def say(text: str) -> None:
-    """Print a line as it is."""
+    """Print a line as it is, at once also into a file or pipe."""
     sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

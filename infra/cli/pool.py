@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
 from typing import Annotated
 
 import typer
@@ -13,10 +10,9 @@ from agents.pool import AgentPool
 from infra.cli.options import Config, Kafka, Prefix, Redis, need_kafka, settings_of
 from infra.cli.serving import serve
 from infra.cli.stopping import until_stopped
+from orchestrator.imports import imported_pool
 from orchestrator.settings import Settings
 from orchestrator.wiring import kinds_of, pool_of
-from orchestrator.wording import unknown
-from streams.errors import ConfigError
 
 
 def pool(
@@ -41,16 +37,4 @@ def pool(
 
 def found_pool(name: str, settings: Settings) -> AgentPool:
     """Return a built-in pool, or the one that module:attr names; raise ConfigError where there is none."""
-    if ":" not in name:
-        return pool_of(name, settings)
-    module_name, _, attribute = name.partition(":")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise ConfigError(f"pool {name!r} cannot be imported from {os.getcwd()}: {error}") from error
-    pools = {key: value for key, value in vars(module).items() if isinstance(value, AgentPool)}
-    if attribute not in pools:
-        raise ConfigError(f"{module_name}: {unknown('pool', attribute, pools)}")
-    return pools[attribute]
+    return imported_pool(name) if ":" in name else pool_of(name, settings)

@@ -45,23 +45,13 @@ async def status_of(settings: Settings) -> dict[str, Any]:
     """Return status, reasons, tasks, runs and the last workflows of the system on Kafka."""
     try:
         async with connected(settings) as broker, memory(settings) as store:
-            health = _with_orchestrator(await health_of(settings, broker, store, None, WallClock()), settings)
+            health = await health_of(settings, broker, store, None, WallClock())
             runs, workflows = await _control_plane(broker)
     except BrokerError as error:
         return {"status": "critical", "reasons": [str(error)], "tasks": [], "runs": [], "workflows": []}
     now = health.pop("checked")
     tasks = [{**each, "age_s": round((now - each["updated"]) / 1e9, 1)} for each in health["tasks"]]
     return {**health, "tasks": tasks, "runs": runs, "workflows": workflows}
-
-
-def _with_orchestrator(health: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    missing = []
-    if not settings.redis.url:
-        missing = ["the settings name no redis.url, through which tasks tell that they are alive"]
-    elif not any(each["pool"] == "orchestrator" for each in health["tasks"]):
-        missing = [reason for reason in ["no orchestrator is alive"] if health["status"] != "critical"]
-    status = "degraded" if missing and health["status"] == "healthy" else health["status"]
-    return {**health, "status": status, "reasons": [*missing, *health["reasons"]]}
 
 
 async def _control_plane(broker: Broker) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

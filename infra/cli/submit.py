@@ -12,22 +12,32 @@ from typing import Annotated, Any
 
 import typer
 
+from agents.pool import AgentPool
 from infra.cli.connection import connected, make_topics
-from infra.cli.definition import Asked, Definition, command_of, read_definition
+from infra.cli.definition import Asked, Definition, command_of, overrides_of, read_definition
 from infra.cli.options import Config, Json, Kafka, Prefix, Redis, need_kafka, settings_of
 from infra.cli.output import as_json, say, table
 from orchestrator.client import Client
 from orchestrator.facade import FinAgentOrchestrator
 from orchestrator.results import strategy_result, workflow_result
 from orchestrator.settings import Settings
-from schemas import Command, Workflow
+from schemas import Command, ExecuteWorkflow, Workflow
 from streams.clock import WallClock
 from streams.errors import WorkflowError
 from streams.serde import Serde
 
 
 def submit(
-    file: Annotated[Path, typer.Argument(help="YAML of a strategy or, with steps, of a workflow.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE|MODULE:ATTR",
+            help="YAML of a strategy or, with steps, of a workflow; or a module's own.",
+        ),
+    ],
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A parameter of the strategy; repeatable.")
+    ] = None,
     start: Annotated[bool, typer.Option("--start", help="Run the strategy until it is stopped.")] = False,
     execute: Annotated[bool, typer.Option("--execute", help="Place paper orders once.")] = False,
     wait: Annotated[bool, typer.Option(help="Wait for the result.")] = True,
@@ -40,7 +50,7 @@ def submit(
 ) -> None:
     """Evaluate a strategy as of the last bar, or run a workflow; without Kafka in this process."""
     settings = settings_of(config, kafka, redis, prefix)
-    definition, asked = read_definition(file), Asked(start, execute)
+    definition, asked = read_definition(file, overrides_of(changes or ())), Asked(start, execute)
     command = command_of(definition, asked, WallClock().now(), settings.sandbox.initial_capital)
     if start or execute or not wait:
         need_kafka(settings)
@@ -55,12 +65,12 @@ def submit(
 
 async def _result(settings: Settings, definition: Definition, command: Command, timeout_s: float) -> dict[str, Any]:
     began = time.perf_counter()
-    async with _client(settings) as client:
+    async with _client(settings, definition.pool) as client:
         await client.submit(command)
         if not timeout_s:
             return {"workflow_id": command.workflow_id, "status": "submitted"}
         workflow = await client.wait(command.workflow_id, timeout_s)
-    if definition.strategy is None:
+    if definition.strategy is None or isinstance(command, ExecuteWorkflow):
         return workflow_result(workflow)
     result = strategy_result(definition.strategy.strategy_id, workflow, time.perf_counter() - began)
     return {**result, **_run(workflow)}
@@ -72,7 +82,7 @@ def _run(workflow: Workflow) -> Mapping[str, Any]:
 
 
 @asynccontextmanager
-async def _client(settings: Settings) -> AsyncIterator[Client]:
+async def _client(settings: Settings, pool: AgentPool | None) -> AsyncIterator[Client]:
     if settings.kafka.bootstrap:
         async with connected(settings) as broker:
             await make_topics(settings, broker)
@@ -80,6 +90,8 @@ async def _client(settings: Settings) -> AsyncIterator[Client]:
                 yield client
         return
     system = FinAgentOrchestrator(settings=settings)
+    if pool is not None:
+        system.register_agent_pool(pool)
     await system.initialize()
     try:
         async with Client.open(system.broker, system.serde, system.clock) as client:

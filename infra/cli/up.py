@@ -40,7 +40,7 @@ def up(
     # The context managers below stop what they started, whatever ends this process.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(OK))
     named = ["" if given == LOCAL else given for given in (kafka, redis)]
-    settings = settings_of(config, *named, prefix, mode=mode)
+    settings = settings_of(config, named[0], named[1], prefix, mode=mode)
     asked = _Asked(config, mode, prefix)
     with _kafka(settings.kafka.bootstrap) as bootstrap, _redis(settings.redis.url) as url:
         complete = settings_of(config, bootstrap, url, prefix, mode=mode)

@@ -33,8 +33,10 @@ def is_running(pid: int, folder: Path, word: str) -> bool:
     try:
         process = psutil.Process(pid)
         alive = process.status() != psutil.STATUS_ZOMBIE
-        # A pid is used again by other programs: the number alone proves nothing.
-        return alive and Path(process.cwd()) == folder and word in " ".join(process.cmdline())
+        # A pid is used again by other programs: the number alone proves nothing. A server that is just writing its
+        # title has an empty command line for a moment.
+        line = " ".join(process.cmdline())
+        return alive and Path(process.cwd()) == folder and (not line or word in line)
     except psutil.Error:
         return False
 

@@ -1,7 +1,7 @@
 """An orchestrator process for tests: `python -m tests.integration.orchestrator_process SETTINGS_JSON EXIT_AT`.
 
-It prints one line `topic key` for each record that it is about to send. EXIT_AT: 0, or the number of the sending, counted from 1,
-before which the process dies, its state already written.
+It prints one line `topic key` for each record that it is about to send. EXIT_AT: 0, or the number of the sending,
+counted from 1, before which the process dies, its state already written.
 """
 
 from __future__ import annotations

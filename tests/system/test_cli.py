@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -9,14 +10,16 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from infra.cli.status import status_of
 from infra.processes import Processes, processes
+from orchestrator.settings import load
 from orchestrator.wiring import BUILT_IN
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
@@ -41,13 +44,17 @@ class System:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    def healthy(self) -> dict[str, Any]:
-        """Wait until the whole system is."""
+    def status(self) -> dict[str, Any]:
+        """Return what `finagent status` tells, without a process for it."""
+        return asyncio.run(status_of(load(environ=self.environment)))
+
+    def wait(self, condition: Callable[[dict[str, Any]], bool]) -> None:
+        """Wait until the status is as expected."""
         deadline = time.monotonic() + READY_S
-        while (done := self.finagent("status", "--json")).returncode != 0:
-            assert time.monotonic() < deadline, done.stdout
+        while not condition(found := self.status()):
+            assert time.monotonic() < deadline, found
             self.children.check()
-        return dict(json.loads(done.stdout))
+            time.sleep(0.3)  # looking costs processor time that the starting programs need
 
 
 def finagent(arguments: Sequence[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -70,13 +77,13 @@ def system(kafka_bootstrap: str, redis_url: str, tmp_path_factory: pytest.TempPa
         for pool in BUILT_IN[:3]:
             children.start(pool, ["pool", pool])
         running = System(children, environment)
-        running.healthy()
+        running.wait(lambda found: found["status"] == "healthy")
         yield running
 
 
 def test_status_tells_of_every_program(system: System) -> None:
-    found = system.healthy()
-    assert found["reasons"] == []
+    found = system.json("status")
+    assert (found["status"], found["reasons"]) == ("healthy", [])
     assert {task["pool"] for task in found["tasks"]} >= {"orchestrator", "alpha", "portfolio", "risk", "execution"}
     assert all(task["age_s"] < 10 for task in found["tasks"])
 
@@ -89,24 +96,19 @@ def test_a_submitted_strategy_completes_with_signals(system: System) -> None:
 
 
 def test_a_run_trades_on_what_a_feed_publishes(system: System) -> None:
-    run = system.json("submit", str(EXAMPLES / "momentum.yaml"), "--start")
-    fed = system.json(
-        "feed", "sample", "--symbols", "AAPL,GOOGL,IBM,MSFT", "--start", "2012-01-03", "--end", "2012-01-31"
-    )
+    run_id = system.json("submit", str(EXAMPLES / "momentum.yaml"), "--start")["run_id"]
+    dates = ("--start", "2012-01-03", "--end", "2012-01-31")
+    fed = system.json("feed", "sample", "--symbols", "AAPL,GOOGL,IBM,MSFT", *dates)
     assert (fed["slices"], fed["rows"], fed["synthetic"]) == (20, {"bars": 80}, False)
-    again = system.json(
-        "feed", "sample", "--symbols", "AAPL,GOOGL,IBM,MSFT", "--start", "2012-01-03", "--end", "2012-02-01"
-    )
-    assert (again["slices"], again["slices_passed_over"]) == (1, 20)
-    assert [each["run_id"] for each in system.healthy()["runs"]] == [run["run_id"]]
-    stopped = system.finagent("stop", run["run_id"])
-    assert (stopped.returncode, stopped.stdout) == (0, f"run {run['run_id']} is stopped\n")
-    assert system.healthy()["runs"] == []
+    assert [each["run_id"] for each in system.status()["runs"]] == [run_id]
+    stopped = system.finagent("stop", run_id)
+    assert (stopped.returncode, stopped.stdout) == (0, f"run {run_id} is stopped\n")
+    assert system.status()["runs"] == []
 
 
 def test_topics_tell_what_is_on_the_log(system: System) -> None:
     found = {each["topic"]: each for each in system.json("topics")}
-    assert found["bars"]["carries"] == "Bar, BarBlock, SliceClosed"
+    assert "BarBlock" in found["bars"]["carries"]
     assert found["workflows"]["records"] > 0
     assert found["bars.dlq"]["records"] == 0
 
@@ -120,8 +122,7 @@ def test_an_interrupted_feed_ends_between_transactions(system: System) -> None:
         text=True,
         env=os.environ | system.environment,
     )
-    while "ticks" not in {each["topic"] for each in system.json("topics") if each["records"] > 200}:
-        assert process.poll() is None
+    system.wait(lambda found: any(task["handled"].get("ticks") for task in found["tasks"]))
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=20)
     assert process.returncode == 130
@@ -135,15 +136,14 @@ def test_sigterm_drains_every_program(system: System) -> None:
     codes = {name: process.wait(20) for name, process in running.items()}
     system.children.running.clear()
     assert codes == dict.fromkeys(running, 0)
-    done = system.finagent("status", "--json")
-    assert done.returncode == 1
-    assert "no orchestrator is alive" in json.loads(done.stdout)["reasons"]
+    assert "no orchestrator task is alive" in system.status()["reasons"]
 
 
-def test_an_unknown_pool_and_a_missing_kafka_are_one_line() -> None:
-    environment = {"FINAGENT_KAFKA__BOOTSTRAP": ""}
-    for arguments, words in ((["pool", "dta"], "Unknown pool 'dta'"), (["pool", "data"], "needs Kafka")):
-        done = finagent(arguments, environment)
-        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
-        assert done.stderr.startswith("error: ")
-        assert words in done.stderr
+@pytest.mark.parametrize(
+    ("pool", "words"), [("dta", "Unknown pool 'dta', expected one of data, alpha"), ("data", "needs Kafka")]
+)
+def test_an_unknown_pool_and_a_missing_kafka_are_one_line(pool: str, words: str) -> None:
+    done = finagent(["pool", pool], {"FINAGENT_KAFKA__BOOTSTRAP": ""})
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.startswith("error: ")
+    assert words in done.stderr

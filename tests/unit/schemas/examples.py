@@ -27,7 +27,9 @@ def example_values(model: type[Message], *, full: bool = True) -> dict[str, Any]
     """Return the fields of a valid message."""
     values = {name: _value(field, full) for name, field in model.model_fields.items()}
     if "limit_price" in values:
-        values["order_type"] = "LIMIT" if full else "MARKET"
+        values |= {"order_type": "LIMIT" if full else "MARKET", "stop_price": None}
+    if "ratio" in values:
+        values |= {"ratio": None, "amount": 0.5}
     return values
 
 

@@ -14,7 +14,7 @@ NAN, INF = float("nan"), float("inf")
 MAY_BE_NEGATIVE = {
     "OrderDenied": {"limit", "value"},
     "Position": {"quantity", "unrealised_pnl"},
-    "PositionsUpdated": {"cash", "equity", "deposits", "realised_pnl", "unrealised_pnl"},
+    "PositionsUpdated": {"cash", "equity", "deposits", "realised_pnl", "unrealised_pnl", "interest", "dividends"},
     "RiskAssessed": {"sharpe_ratio"},
     "Signal": {"score", "target_weight", "target_quantity"},
 }
@@ -101,4 +101,14 @@ def test_a_limit_order_has_a_limit_and_a_market_order_none(name: str) -> None:
     model = next(model for model in models() if model.__name__ == name)
     for order_type, limit in (("LIMIT", None), ("MARKET", 10.0)):
         with pytest.raises(ValidationError, match="a LIMIT order has a limit_price, a MARKET order has none"):
-            model(**{**example_values(model), "order_type": order_type, "limit_price": limit})
+            model(**{**example_values(model), "order_type": order_type, "limit_price": limit, "stop_price": None})
+
+
+@pytest.mark.parametrize("name", ["OrderProposed", "SubmitOrder"])
+def test_a_stop_order_has_a_stop_and_no_other_has_one(name: str) -> None:
+    model = next(model for model in models() if model.__name__ == name)
+    for order_type, stop in (("STOP", None), ("MARKET", 10.0)):
+        with pytest.raises(ValidationError, match="a STOP order has a stop_price, a MARKET or LIMIT order none"):
+            model(**{**example_values(model), "order_type": order_type, "limit_price": None, "stop_price": stop})
+    both = model(**{**example_values(model), "order_type": "STOP_LIMIT", "limit_price": 9.0, "stop_price": 10.0})
+    assert (both.limit_price, both.stop_price) == (9.0, 10.0)  # type: ignore[attr-defined]

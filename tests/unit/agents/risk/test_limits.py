@@ -23,7 +23,6 @@ from streams.errors import ConfigError
 from streams.ids import derive_id
 
 A, B, C = "AAPL.XNAS", "GOOGL.XNAS", "MSFT.XNAS"
-WIDE = {"max_gross_exposure": 100.0, "max_position_weight": 100.0}
 
 
 def started(run_id="run", cash=10_000.0, currency="USD", account_id="acc", **limits):
@@ -239,7 +238,7 @@ def test_crossing_zero_is_not_a_reduction():
 
 def test_insufficient_cash_says_how_it_comes_to_it():
     # 100 x 10 x (1 + 0.01) + 2 commission = 1,012 reserved; then 900 x 10 x 1.01 + 18 commission = 9,108.
-    desk = Desk(**WIDE)
+    desk = Desk()
     assert isinstance(desk.ask("BUY", 100, commission_rate=0.002, cash_buffer=0.01), SubmitOrder)
     assert list(desk.account.reservations.values()) == [pytest.approx(1012)]
     denial = denied(desk.ask("BUY", 900, B, commission_rate=0.002, cash_buffer=0.01), "INSUFFICIENT_CASH")
@@ -265,6 +264,64 @@ def test_working_sales_count_only_where_asked():
         desk.ask("BUY", 100, B, commission_rate=0.001, cash_buffer=0.01, count_sales=True), "INSUFFICIENT_CASH"
     )
     assert denial.reason.endswith("cash 0.00 - reserved 9,099.00 + sales 9,890.00")
+
+
+def test_margin_buys_up_to_equity_times_gross_exposure():
+    # 2 x 10,000: 1,200 x 10 x 1.01 + 24 commission = 12,144 leaves 20,000 - 12,000 for the next.
+    desk, terms = Desk(max_gross_exposure=2.0, max_position_weight=2.0), {"commission_rate": 0.002, "cash_buffer": 0.01}
+    assert isinstance(desk.ask("BUY", 1200, **terms), SubmitOrder)
+    denial = denied(desk.ask("BUY", 800, B, **terms), "INSUFFICIENT_CASH")
+    assert denial.reason == "needs 8,096.00 USD, available 8,000.00 = equity 10,000.00 x 2 - exposure 12,000.00"
+    assert (denial.limit, denial.value) == (pytest.approx(8000), pytest.approx(8096))
+    assert isinstance(desk.ask("BUY", 790, B, **terms), SubmitOrder)
+
+
+def test_cash_goes_below_zero_on_margin_only():
+    for gross, passes in ((1.0, False), (1.5, True)):
+        desk = Desk(max_gross_exposure=gross, max_position_weight=2.0)
+        desk.trade("BUY", 1000)
+        assert isinstance(desk.ask("BUY", 100), SubmitOrder) is passes
+    desk.trade("BUY", 400)
+    assert desk.account.cash == -4000
+    # 1,400 x 9 - 4,000 = 8,600 of equity carry 12,900: 12,600 are held, 900 more are too much.
+    risk.mark(desk.account, A, 9.0, "2012-01-03")
+    denied(desk.ask("BUY", 100), "MAX_GROSS_EXPOSURE")
+    assert isinstance(desk.ask("SELL", 1400), SubmitOrder)
+
+
+def test_covering_a_short_is_never_short_of_buying_power():
+    desk = Desk(max_gross_exposure=2.0, max_position_weight=2.0, allow_short=True, max_daily_loss=1.0)
+    desk.trade("SELL", 1900)
+    # 29,000 - 1,900 x 14 = 2,400 of equity; nothing may be added, but all may be covered, at a stop of 20 too.
+    risk.mark(desk.account, A, 14.0, "2012-01-03")
+    denied(desk.ask("BUY", 1, B), "MAX_GROSS_EXPOSURE")
+    assert isinstance(desk.ask("BUY", 900), SubmitOrder)
+    assert isinstance(desk.ask("BUY", 1000, order_type="STOP", stop_price=20.0), SubmitOrder)
+
+
+def test_turning_a_short_needs_only_what_is_opened():
+    # 500 short, 1,200 bought: 700 long adds 200 units, and commission is due on all.
+    desk = Desk(max_gross_exposure=2.0, max_position_weight=2.0, allow_short=True)
+    desk.trade("SELL", 500)
+    desk.trade("SELL", 1490, name=B)
+    denial = denied(desk.ask("BUY", 1200, commission_rate=0.001), "MAX_GROSS_EXPOSURE")
+    assert denial.value == pytest.approx(2.19)
+    desk.account.runs["run"].limits = RiskLimits(max_gross_exposure=2.19, max_position_weight=2.0, allow_short=True)
+    denial = denied(desk.ask("BUY", 1200, commission_rate=0.001), "INSUFFICIENT_CASH")
+    assert (denial.value, denial.limit) == (pytest.approx(2012), pytest.approx(21_900 - 19_900))
+
+
+def test_a_stop_above_the_mark_needs_cash_for_its_stop():
+    desk = Desk()
+    desk.ask("BUY", 100, order_type="STOP", stop_price=12.0)
+    desk.ask("BUY", 100, order_type="STOP_LIMIT", stop_price=12.0, limit_price=13.0)
+    assert sorted(desk.account.reservations.values()) == [1200, 1300]
+
+
+def test_an_order_carries_its_stop_and_its_lot():
+    desk = Desk()
+    order = desk.ask("BUY", 100, order_type="STOP", stop_price=12.0, time_in_force="GTC")
+    assert (order.order_type, order.stop_price, order.time_in_force, order.lot_size) == ("STOP", 12, "GTC", 1)
 
 
 def test_a_reservation_shrinks_with_partial_fills_and_ends_with_the_order():
@@ -397,7 +454,7 @@ def test_survives_json_unchanged():
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_cash_never_goes_below_what_is_reserved(seed):
-    rng, desk = random.Random(seed), Desk(**WIDE)
+    rng, desk = random.Random(seed), Desk()
     for _ in range(300):
         side, quantity = rng.choice(["BUY", "SELL"]), float(rng.randint(1, 200))
         order = desk.ask(side, quantity, rng.choice([A, B]), commission_rate=0.001, cash_buffer=0.02)

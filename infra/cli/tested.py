@@ -1,0 +1,129 @@
+"""What `finagent backtest` and `finagent check lookahead` run: a strategy file over a source of market data."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import get_args
+
+from agents.data.feed import Row
+from agents.data.reference import Reference
+from agents.execution.venue import FillAt
+from agents.pool import AgentPool
+from infra.cli.connection import connected
+from infra.cli.feed_source import Wanted, open_source
+from infra.cli.feed_times import end_ns, start_ns
+from infra.cli.options import need_kafka
+from orchestrator.backtest import BacktestPlan, Slices
+from orchestrator.market_log import instruments_of_log, slices_of_log
+from orchestrator.settings import Settings
+from orchestrator.strategy_file import LoadedStrategy, load_strategy
+from orchestrator.wiring import pools_of
+from schemas import Instrument
+from streams.errors import ConfigError, UnknownSymbol
+from streams.serde import Serde
+
+TOPIC = "topic"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asked for."""
+
+    file: str
+    """A strategy file, or module:attr."""
+    source: str
+    """sample, a path, synthetic:SEED, or topic."""
+    start: str = ""
+    """ISO date or time; empty: the first row."""
+    end: str = ""
+    """ISO date, which is included, or time, which is not; empty: the last row."""
+    fill: FillAt = "next_open"
+    window_ns: int = 1_000_000_000
+    """Length of a slice of trades."""
+    initial_cash: float | None = None
+    prefix: str = ""
+    """Before the source topics' names, such as bt.<run_id>."""
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A plan, its data and how its pools are made."""
+
+    plan: BacktestPlan
+    slices: Slices
+    loaded: LoadedStrategy
+
+    def pools(self) -> list[AgentPool]:
+        """Return fresh pools."""
+        own = [self.loaded.pool] if self.loaded.pool else []
+        return [*pools_of(self.plan.settings, self.plan.fill), *own]
+
+
+def fill_of(name: str) -> FillAt:
+    """Return a fill rule by name; raise ConfigError that lists them."""
+    for known in get_args(FillAt):
+        if name == known:
+            return known  # type: ignore[no-any-return]
+    raise ConfigError(f"Unknown fill rule {name!r}, expected one of {', '.join(get_args(FillAt))}")
+
+
+@asynccontextmanager
+async def opened(asked: Asked, settings: Settings) -> AsyncIterator[Tested]:
+    """Open the source and make the plan."""
+    loaded = load_strategy(asked.file)
+    if asked.source != TOPIC:
+        wanted = Wanted(
+            tuple(loaded.strategy.symbols), asked.start, asked.end, "", asked.window_ns, "", 10_000, Reference()
+        )
+        source = open_source(asked.source, wanted)
+        plan = _plan(loaded, settings, asked, source.instruments, (source.name, source.synthetic))
+        yield Tested(plan, _following(source.slices), loaded)
+        return
+    need_kafka(settings)
+    async with connected(settings) as broker:
+        known = await instruments_of_log(broker, Serde())
+        instruments = tuple(_resolve(symbol, known) for symbol in loaded.strategy.symbols)
+        bounds = (start_ns(asked.start) if asked.start else None, end_ns(asked.end) if asked.end else None)
+        slices = slices_of_log(broker, Serde(), *bounds, prefix=asked.prefix)
+        plan = _plan(loaded, settings, asked, instruments, (f"topics {asked.prefix}ticks, {asked.prefix}bars", False))
+        yield Tested(plan, slices, loaded)
+
+
+def _plan(
+    loaded: LoadedStrategy,
+    settings: Settings,
+    asked: Asked,
+    instruments: Sequence[Instrument],
+    source: tuple[str, bool],
+) -> BacktestPlan:
+    cash = asked.initial_cash or loaded.run.initial_cash or settings.sandbox.initial_capital
+    return BacktestPlan(
+        strategy=loaded.strategy,
+        instruments=tuple(instruments),
+        settings=settings,
+        source=source[0],
+        synthetic=source[1],
+        initial_cash=cash,
+        fill=asked.fill,
+        alpha_pool=loaded.pool.name if loaded.pool else str(loaded.strategy.parameters.get("alpha_pool", "alpha")),
+    )
+
+
+def _resolve(symbol: str, known: Sequence[Instrument]) -> Instrument:
+    for instrument in known:
+        if symbol in (instrument.symbol, instrument.instrument_id):
+            return instrument
+    names = ", ".join(instrument.instrument_id for instrument in known) or "none"
+    raise UnknownSymbol(f"Unknown symbol {symbol!r}: the topic `instruments` has {names}")
+
+
+async def _following(slices: Iterable[Sequence[Row]]) -> AsyncIterator[Sequence[Row]]:
+    for rows in slices:
+        yield rows
+
+
+async def gathered(slices: Slices) -> list[Sequence[Row]]:
+    """Return all slices at once: the look-ahead check replays them several times."""
+    return [rows async for rows in slices]

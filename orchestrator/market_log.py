@@ -1,0 +1,91 @@
+"""Market data read back from the log, slice by slice, in the order in which a feed closed the slices."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+from agents.data.feed import Row
+from schemas import Bar, BarBlock, Instrument, TickBlock
+from streams.broker import Broker
+from streams.errors import DecodeError, MissingData
+from streams.record import Envelope, Event, Received, TopicPartition
+from streams.serde import Serde
+from streams.slices import Frontier, Phase, Role, SliceInbox
+from streams.topics import BARS, INSTRUMENTS, TICKS
+
+_READ = Role("account", (Phase("read", (TICKS.name, BARS.name)),))
+
+
+async def slices_of_log(
+    broker: Broker, serde: Serde, start: int | None = None, end: int | None = None, prefix: str = ""
+) -> AsyncIterator[Sequence[Row]]:
+    """Yield the rows of each slice from `ticks` and `bars` whose time lies in [start, end), ns UTC; None is open.
+
+    Reading begins at the offsets for the start's time (records are stamped when they were recorded, so a history that
+    was fed later is read from its beginning) and ends with what was there at the call. prefix: of a replayed run's
+    topics, such as bt.<run_id>. Raises MissingData where the log holds no slice in the range.
+    """
+    names = {prefix + topic.name: topic.name for topic in (TICKS, BARS)}
+    counts = await broker.topics()
+    missing = [name for name in names if name not in counts]
+    if missing:
+        raise MissingData(f"the log has no topic {missing[0]!r}; there are: {', '.join(sorted(counts))}")
+    places = [TopicPartition(name, partition) for name in names for partition in range(counts[name])]
+    ends = await broker.ends(places)
+    inbox = SliceInbox(_READ, 0, {"instrument": counts[prefix + BARS.name], "account": 1}, {}, Frontier())
+    found = False
+    async with broker.reader(await _starts(broker, places, start)) as reader:
+        while any(reader.position(place) < ends[place] for place in places):
+            for record in await reader.poll(0.5):
+                if record.offset < ends[TopicPartition(record.topic, record.partition)]:
+                    inbox.offer(_event(record, names, serde))
+            while (work := inbox.next()) is not None:
+                assert work.slice is not None
+                rows = _rows(work.events)
+                if rows and (start is None or work.slice >= start) and (end is None or work.slice < end):
+                    found = True
+                    yield rows
+    if not found:
+        raise MissingData(f"the log holds no slice from {start} to {end} ns")
+
+
+async def _starts(broker: Broker, places: Sequence[TopicPartition], start: int | None) -> Mapping[TopicPartition, int]:
+    first = await broker.beginnings(places)
+    if start is None:
+        return first
+    at = await broker.offsets_for_times(dict.fromkeys(places, start // 1000000))
+    # A slice is closed on all partitions, so all of them begin before the earliest one that matters.
+    return {place: at[place] or first[place] for place in places} if all(at.values()) else first
+
+
+def _event(record: Received, names: Mapping[str, str], serde: Serde) -> Event:
+    plain = Received(names[record.topic], record.partition, record.offset, record.key, record.value, record.headers, 0)
+    try:
+        return Event(serde.decode(record.value), Envelope.from_headers(record.headers), plain)
+    except DecodeError as error:
+        raise MissingData(f"{record.place} cannot be read: {error}") from None
+
+
+def _rows(events: Sequence[Event]) -> list[Row]:
+    rows: list[Row] = []
+    for event in events:
+        message = event.message
+        if isinstance(message, BarBlock):
+            rows += message.bars()
+        elif isinstance(message, Bar | TickBlock):
+            rows.append(message)
+    return rows
+
+
+async def instruments_of_log(broker: Broker, serde: Serde) -> list[Instrument]:
+    """Return the reference data on `instruments`, the latest of each."""
+    place = TopicPartition(INSTRUMENTS.name, 0)
+    end = (await broker.ends([place]))[place]
+    found: dict[str, Instrument] = {}
+    async with broker.reader(await broker.beginnings([place])) as reader:
+        while reader.position(place) < end:
+            for record in await reader.poll(0.5):
+                message = serde.decode(record.value)
+                if isinstance(message, Instrument):
+                    found[message.instrument_id] = message
+    return list(found.values())

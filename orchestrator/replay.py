@@ -1,0 +1,126 @@
+"""The one-process replay: slices through the very handlers that trade live, without broker, serde or changelog.
+
+Phases run in the order that the slice protocol (streams.slices) enforces between processes, over the same records in
+the same total order; message ids come out the same, and so do decisions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from agents.context import bar_id, tick_id
+from agents.data.feed import Row
+from agents.dispatch import Dispatch
+from agents.pool import AgentPool
+from schemas import Message, StrategyStarted, TickBlock
+from streams.errors import ConfigError, InvalidData
+from streams.record import Envelope, Event, Received
+from streams.slices import FEED, Phase, Work, total_order
+from streams.state import State
+from streams.task import Output, addressed
+
+S = TypeVar("S", bound=State)
+Sink = Callable[[str, Event], None]
+"""Told of each decision: its topic and the event."""
+_ONE_PARTITION = {"account": 1, "instrument": 1, "workflow": 1, "single": 1}
+
+
+class PlainStates:
+    """States in memory alone."""
+
+    def __init__(self) -> None:
+        self._states: dict[type[State], dict[str, State]] = {}
+
+    def get(self, kind: type[S], key: str) -> S:
+        """Return a state, made from its defaults where there is none."""
+        states = self._states.get(kind)
+        if states is None:
+            states = self._states[kind] = {}
+        state = states.get(key)
+        if state is None:
+            state = states[key] = kind()
+        assert isinstance(state, kind)
+        return state
+
+    def keys(self, kind: type[State]) -> Iterable[str]:
+        """Return the keys that have a state of this class, in order."""
+        return sorted(self._states.get(kind, ()))
+
+
+class Replay:
+    """Pools and runs, slice after slice; memory does not grow with the number of slices."""
+
+    def __init__(self, pools: Sequence[AgentPool], runs: Sequence[StrategyStarted], sink: Sink) -> None:
+        self._dispatches = {pool.name: _dispatch(pool) for pool in pools if pool.place}
+        self._alphas = sorted({run.alpha_pool for run in runs})
+        missing = {"portfolio", "risk", "execution", *self._alphas} - set(self._dispatches)
+        if missing:
+            raise ConfigError(f"a replay needs the pools {', '.join(sorted(missing))}")
+        self._runs = tuple(sorted(run.run_id for run in runs))
+        for dispatch in self._dispatches.values():
+            dispatch.runs.update({run.run_id: run for run in runs})
+        self._sink = sink
+        self._last = -1
+        self._accepted: list[Event] = []
+        self._number = 0
+
+    def slice(self, rows: Sequence[Row]) -> int:
+        """Work one slice to its end; return its time. Raises InvalidData where time goes backwards."""
+        ts = max(row.ts_event for row in rows)
+        if ts <= self._last:
+            raise InvalidData(f"time goes backwards: slice {ts} after {self._last}")
+        self._last = ts
+        data = sorted((self._event(row, ts) for row in rows), key=total_order)
+        fills = self._run("execution", "match", ts, data)
+        # The venue took the last slice's orders in after the ledger had closed it: those reports come first now.
+        reports, self._accepted = [*self._accepted, *fills], []
+        marks = sorted([*data, *reports], key=total_order) if reports else data
+        self._run("portfolio", "mark", ts, marks)
+        cancels = self._run("risk", "mark", ts, marks)
+        signals = [signal for name in self._alphas for signal in self._run(name, "decide", ts, data)]
+        targets = self._run("portfolio", "construct", ts, sorted(signals, key=total_order))
+        orders = self._run("risk", "control", ts, sorted(targets, key=total_order))
+        self._accepted = self._run("execution", "accept", ts, sorted([*cancels, *orders], key=total_order))
+        return ts
+
+    def _run(self, pool: str, phase: str, ts: int, events: Sequence[Event]) -> list[Event]:
+        """Run a phase and return what other pools take of its outputs."""
+        dispatch = self._dispatches[pool]
+        assert dispatch.pool.place is not None
+        outputs = dispatch.slice(Work(_phase(dispatch, phase), ts, events, self._runs))
+        counts: dict[tuple[str, ...], int] = {}
+        made = [self._made(output, pool, ts, counts) for output in outputs]
+        for event in made:
+            self._sink(event.record.topic, event)
+        return [event for event in made if event.record.topic in ("fills", "signals", "targets", "orders")]
+
+    def _event(self, row: Row, ts: int) -> Event:
+        if isinstance(row, TickBlock):
+            return self._placed(
+                row, "ticks", row.instrument_id, Envelope(tick_id(row, 0), "TickBlock", FEED, ts, "", "", ts)
+            )
+        return self._placed(row, "bars", row.instrument_id, Envelope(bar_id(row), "Bar", FEED, ts, "", "", ts))
+
+    def _made(self, output: Output, pool: str, ts: int, counts: dict[tuple[str, ...], int]) -> Event:
+        name, key, message_id = addressed(output, pool, counts)
+        kind = type(output.message).__name__
+        envelope = Envelope(message_id, kind, pool, ts, output.correlation, output.cause, ts)
+        return self._placed(output.message, name, key, envelope)
+
+    def _placed(self, message: Message, name: str, key: str, envelope: Envelope) -> Event:
+        # The number stands for the offset: it keeps the order in which one source said things.
+        self._number += 1
+        return Event(message, envelope, Received(name, 0, self._number, key, None, (), 0))
+
+
+def _dispatch(pool: AgentPool) -> Dispatch:
+    def refuse(work: Work, reason: str) -> None:
+        raise ConfigError(reason)
+
+    return Dispatch(pool, 0, _ONE_PARTITION, PlainStates(), {}, refuse)
+
+
+def _phase(dispatch: Dispatch, name: str) -> Phase:
+    assert dispatch.pool.place is not None
+    return next(phase for phase in dispatch.pool.place.phases if phase.name == name)
