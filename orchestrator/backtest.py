@@ -88,6 +88,7 @@ class BacktestPlan:
             "fill": self.fill,
             "costs": self.settings.cost_model().model_dump(),
             "risk": self.settings.risk.model_dump(mode="json"),
+            "financing": self.settings.financing.model_dump(),
         }
 
     def config_hash(self) -> str:
@@ -193,3 +194,5 @@ def _digest(digest: Any, row: Row) -> None:
     elif isinstance(row, Bar):
         values = (row.ts_open, row.ts_event, row.open, row.high, row.low, row.close, row.volume)
         digest.update(f"{row.instrument_id}|{row.interval}|{values}".encode())
+    else:
+        digest.update(f"{row.instrument_id}|{row.kind}|{row.amount}|{row.ratio}|{row.ts_event}".encode())

@@ -62,7 +62,8 @@ def perturbed(slices: Sequence[Sequence[Row]], number: int, seed: int) -> list[S
 def _scaled(row: Row, factor: float) -> Row:
     if isinstance(row, TickBlock):
         return row.model_copy(update={"price": row.price * factor})
-    assert isinstance(row, Bar)
+    if not isinstance(row, Bar):
+        return row
     return row.model_copy(update={name: getattr(row, name) * factor for name in ("open", "high", "low", "close")})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from agents.data.feed import Row
-from schemas import Bar, BarBlock, Instrument, TickBlock
+from schemas import Bar, BarBlock, CorporateAction, Instrument, TickBlock
 from streams.broker import Broker
 from streams.errors import DecodeError, MissingData
 from streams.record import Envelope, Event, Received, TopicPartition
@@ -72,7 +72,7 @@ def _rows(events: Sequence[Event]) -> list[Row]:
         message = event.message
         if isinstance(message, BarBlock):
             rows += message.bars()
-        elif isinstance(message, Bar | TickBlock):
+        elif isinstance(message, Bar | TickBlock | CorporateAction):
             rows.append(message)
     return rows
 

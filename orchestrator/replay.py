@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from agents.context import bar_id, tick_id
+from agents.data.adjustments import check_times, learn
 from agents.data.feed import Row
 from agents.dispatch import Dispatch
 from agents.pool import AgentPool
@@ -64,12 +65,15 @@ class Replay:
         self._last = -1
         self._accepted: list[Event] = []
         self._number = 0
+        self._adjustments: dict[str, str] = {}
 
     def slice(self, rows: Sequence[Row]) -> int:
         """Work one slice to its end; return its time. Raises InvalidData where time goes backwards."""
         ts = max(row.ts_event for row in rows)
         if ts <= self._last:
             raise InvalidData(f"time goes backwards: slice {ts} after {self._last}")
+        check_times(ts, self._last, rows)
+        self._adjustments = learn(self._adjustments, rows)
         self._last = ts
         data = sorted((self._event(row, ts) for row in rows), key=total_order)
         fills = self._run("execution", "match", ts, data)

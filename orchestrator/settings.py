@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self, get_args
 
 from pydantic import BeforeValidator, Field, ValidationError
 
+from agents.portfolio.financing import FinancingModel
 from agents.transaction_cost.model import CostModel
 from orchestrator.layers import checked, from_environment, from_file, merged
 from orchestrator.sections import (
@@ -55,6 +56,7 @@ class Settings(Section):
     sandbox: SandboxSection = Field(default_factory=SandboxSection)
     risk: RiskSection = Field(default_factory=RiskSection)
     costs: CostsSection = Field(default_factory=CostsSection)
+    financing: FinancingModel = Field(default_factory=FinancingModel)
 
     @classmethod
     def from_dict(cls, config: Mapping[str, Any]) -> Self:

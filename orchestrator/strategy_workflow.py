@@ -31,7 +31,12 @@ def workflow_of(loaded: LoadedStrategy) -> dict[str, Any]:
         )
     loaded.strategy.to_spec()
     steps = _with_targets(steps_from_list(loaded.workflow))
-    return {"steps": [_filled(step, loaded).model_dump(mode="json") for step in steps]}
+    return {"steps": [_written(_filled(step, loaded)) for step in steps]}
+
+
+def _written(step: StepSpec) -> dict[str, Any]:
+    # Not model_dump, which turns parameters into a text.
+    return {**{name: getattr(step, name) for name in StepSpec.model_fields}, "depends_on": list(step.depends_on)}
 
 
 def _with_targets(steps: Sequence[StepSpec]) -> list[StepSpec]:

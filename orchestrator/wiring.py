@@ -68,9 +68,14 @@ def pool_of(name: str, settings: Settings, fill_at: FillAt = "next_open") -> Age
             return build_portfolio(
                 initial_capital=settings.sandbox.initial_capital,
                 headroom=settings.sandbox.commission_rate + settings.risk.cash_buffer,
+                financing=settings.financing,
             )
         case "risk":
-            return build_risk(commission_rate=settings.sandbox.commission_rate, cash_buffer=settings.risk.cash_buffer)
+            return build_risk(
+                commission_rate=settings.sandbox.commission_rate,
+                cash_buffer=settings.risk.cash_buffer,
+                financing=settings.financing,
+            )
         case "transaction_cost":
             return build_transaction_cost(settings.cost_model())
         case "execution":

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import cache
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic.fields import FieldInfo
 
 
 class AvroType:
@@ -65,9 +67,8 @@ class Message(BaseModel):
 
     def to_avro(self) -> dict[str, Any]:
         """Return the record that the Avro writer takes."""
-        plain = _plain_fields(type(self))
         values = self.__dict__
-        return {name: values[name] if simple else _to_avro(self, name) for name, simple in plain}
+        return {name: write(values[name]) if write else values[name] for name, write in _writers(type(self))}
 
     @classmethod
     def from_avro(cls, record: dict[str, Any]) -> Self:
@@ -76,22 +77,21 @@ class Message(BaseModel):
 
 
 @cache
-def _plain_fields(model: type[Message]) -> tuple[tuple[str, bool], ...]:
-    plain = {str, int, float, bool}
-    return tuple(
-        (name, field.annotation in plain and not _marks(field.metadata)) for name, field in model.model_fields.items()
-    )
+def _writers(model: type[Message]) -> tuple[tuple[str, Callable[[Any], Any] | None], ...]:
+    """Return, per field, what makes its Avro value; None where that is the value itself."""
+    return tuple((name, _writer(field)) for name, field in model.model_fields.items())
 
 
-def _marks(metadata: list[Any]) -> bool:
-    return any(isinstance(mark, AvroType) for mark in metadata)
+def _writer(field: FieldInfo) -> Callable[[Any], Any] | None:
+    if any(isinstance(mark, AvroType) for mark in field.metadata):
+        return canonical_json if field.annotation == dict[str, Any] else None
+    return _nested if _holds_messages(field.annotation) else None
 
 
-def _to_avro(message: Message, name: str) -> Any:
-    value = getattr(message, name)
-    if _marks(type(message).model_fields[name].metadata) and isinstance(value, dict):
-        return canonical_json(value)
-    return _nested(value)
+def _holds_messages(annotation: Any) -> bool:
+    if isinstance(annotation, type) and issubclass(annotation, Message | tuple):
+        return True
+    return get_origin(annotation) is tuple or any(map(_holds_messages, get_args(annotation)))
 
 
 def _nested(value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from schemas import Message
@@ -122,14 +123,23 @@ def _text(headers: Mapping[str, bytes], name: str) -> str:
 def rfc3339(ts: int) -> str:
     """Write ns since 1970 as RFC 3339 with nine decimals."""
     seconds, rest = divmod(ts, 1_000_000_000)
-    return f"{dt.datetime.fromtimestamp(seconds, dt.UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+    return f"{_second(seconds)}.{rest:09d}Z"
+
+
+@lru_cache(maxsize=4096)
+def _second(seconds: int) -> str:
+    return f"{dt.datetime.fromtimestamp(seconds, dt.UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def nanoseconds(time: str) -> int:
     """Read what rfc3339 wrote, with any number of decimals."""
     whole, _, rest = time.removesuffix("Z").partition(".")
+    return _seconds(whole) * 1_000_000_000 + int(rest.ljust(9, "0")[:9] or 0)
+
+
+@lru_cache(maxsize=4096)
+def _seconds(whole: str) -> int:
     parsed = dt.datetime.fromisoformat(whole)
     if parsed.tzinfo is not None:
-        raise ValueError(f"time {time!r} is not in UTC")
-    seconds = int(parsed.replace(tzinfo=dt.UTC).timestamp())
-    return seconds * 1_000_000_000 + int(rest.ljust(9, "0")[:9] or 0)
+        raise ValueError(f"time {whole!r} is not in UTC")
+    return int(parsed.replace(tzinfo=dt.UTC).timestamp())

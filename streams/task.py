@@ -167,15 +167,15 @@ class Task:
         for record in await reader.poll(self.poll_s):
             self._receive(record)
         batch = self._records(self.processor.due(self))
-        follow = None
-        while follow is None and (work := self._inbox.next()) is not None:
+        while (work := self._inbox.next()) is not None:
             outputs = await self.processor.process(work, self)
             batch += self._records(outputs.first)
-            follow = outputs.follow
             self._settle(work)
-        while batch or follow or self._letters or self._settled:
-            await self._commit(transactions, reader, inputs, batch, follow)
-            batch, follow = [], None
+            if outputs.follow is not None:
+                await self._commit(transactions, reader, inputs, batch, outputs.follow)
+                batch = []
+        if batch or self._letters or self._settled:
+            await self._commit(transactions, reader, inputs, batch, None)
         self._throttle(reader, inputs)
 
     _settled = False

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from agents.context import Because
+from agents.data.calendars import ALWAYS, iso_date, nearest_sessions
 from agents.execution.venue import Book, FillAt, act, cancel, fill_same_close, match_bar, match_ticks, submit
 from agents.pool import AgentPool
 from agents.transaction_cost.model import CostModel
 from schemas import Bar, CancelOrder, CorporateAction, OrderAccepted, OrderReport, SubmitOrder, TickBlock
-from streams.record import rfc3339
 
 
 def build(costs: CostModel, fill_at: FillAt = "next_open") -> AgentPool:
@@ -31,8 +33,8 @@ def build(costs: CostModel, fill_at: FillAt = "next_open") -> AgentPool:
 
     @pool.on
     def on_ticks(block: TickBlock, book: Book) -> Iterator[Because]:
-        """Fill what the trades reach; a session is a UTC day."""
-        return _reports(match_ticks(book, block, costs, session_date=rfc3339(block.base_ts)[:10]))
+        """Fill what the trades reach."""
+        return _reports(match_ticks(book, block, costs, session_date=_session_date(book, block.base_ts)))
 
     @pool.on
     def on_order(order: SubmitOrder, book: Book) -> Iterator[Because]:
@@ -47,6 +49,12 @@ def build(costs: CostModel, fill_at: FillAt = "next_open") -> AgentPool:
         return _reports([cancel(book, command)])
 
     return pool
+
+
+def _session_date(book: Book, ts: int) -> str:
+    """Return the session that a trade belongs to, by the calendar that the working orders name."""
+    calendars = (working.order.calendar for working in book.working.values())
+    return iso_date(nearest_sessions(next(calendars, ALWAYS), np.array([ts]))[0])
 
 
 def _reports(reports: Sequence[OrderReport | None]) -> Iterator[Because]:

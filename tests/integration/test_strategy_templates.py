@@ -16,7 +16,6 @@ from orchestrator.strategy_file import load_strategy, strategy_from_template
 from orchestrator.strategy_workflow import workflow_of
 from orchestrator.wiring import pools_of
 from tests.dataplane import sample
-from tests.unit.infra.conftest import Run, run  # noqa: F401
 
 STRATEGIES = sorted((Path(__file__).parents[2] / "examples" / "strategies").glob("*.yaml"))
 
@@ -68,6 +67,14 @@ async def test_the_guides_template_runs_as_a_strategy(orchestrator: FinAgentOrch
     assert {each["symbol"] for each in result["signals"]} == {"AAPL", "GOOGL"}
 
 
+async def test_an_unknown_requirement_fails_the_fetch(orchestrator: FinAgentOrchestrator) -> None:
+    parameters = {"symbols": ["AAPL"], "required_data": ["news_data"]}
+    fetch = {"agent_pool": "data_agent_pool", "action": "fetch_data", "parameters": parameters}
+    result = await orchestrator.execute_workflow({"steps": [fetch]})
+    assert result["status"] == "failed"
+    assert "Unknown required_data 'news_data'" in result["error"]
+
+
 async def test_pairs_without_short_positions_fails_before_it_starts(orchestrator: FinAgentOrchestrator) -> None:
     pairs = load_strategy(STRATEGIES[0].with_name("pairs.yaml"), {"limits": {"allow_short": False}}).strategy
     result = await orchestrator.execute_strategy(pairs, execute=True)
@@ -93,7 +100,8 @@ def test_each_shipped_strategy_trades_a_year(path: Path) -> None:
     done = traded(path)
     assert done.slices == 250
     assert done.fills
-    assert not done.denials
+    # Purchases that need the proceeds of sales still at work; the next period asks for them again.
+    assert {denial.code for denial in done.denials} <= {"INSUFFICIENT_CASH", "MAX_GROSS_EXPOSURE"}
     assert 50_000 < done.final_equity < 200_000
 
 
@@ -112,10 +120,3 @@ def test_pairs_holds_both_sides() -> None:
     first = done.fills[:2]
     assert {fill.side for fill in first} == {"BUY", "SELL"}
     assert {fill.instrument_id for fill in first} == {"IBM.XNYS", "MSFT.XNAS"}
-
-
-def test_the_command_line_sets_parameters_within_their_range(run: Run) -> None:  # noqa: F811
-    path = str(STRATEGIES[0].with_name("sma_cross.yaml"))
-    assert run("submit", path, "--set", "fast=5", "--set", "history_end=2012-06-29", "--json").code == 0
-    ran = run("submit", path, "--set", "slow=300")
-    assert (ran.code, "Parameter 'slow' = 300: expected an int from 2 to 250" in ran.err) == (1, True)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.services import start_kafka, stop_kafka
+from infra.tuning import tune
 from streams.broker import Broker
 from streams.kafka_broker import KafkaBroker, KafkaOptions
 from streams.memory_broker import MemoryBroker
@@ -72,6 +73,7 @@ def main(names: list[str]) -> None:
     unknown = set(chosen) - set(BENCHMARKS)
     if unknown:
         sys.exit(f"unknown benchmark {', '.join(sorted(unknown))}, expected some of {', '.join(BENCHMARKS)}")
+    tune()
     for name in chosen:
         if not BENCHMARKS[name][0]:
             asyncio.run(measure(name, None))

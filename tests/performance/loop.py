@@ -24,8 +24,9 @@ from streams.record import Envelope, Record
 from streams.serde import Serde
 from streams.state import State
 from streams.tail import tail
+from streams.task import Task
 
-EVENTS = 20_000
+EVENTS = 60_000
 PARTITIONS = {"account": 1, "instrument": 1, "workflow": 1, "single": 1}
 
 
@@ -84,21 +85,22 @@ async def run(broker: Broker) -> dict[str, Any]:
         envelope = Envelope(derive_id(str(number), "bench"), "Signal", "bench", clock.now(), "run", "bench")
         records.append(Record("signals", event.account_id, serde.encode(event), envelope.headers()))
     await broker.publish(records)
-    host = Host(broker, kinds_of(pool), PARTITIONS, clock, serde)
-    began = time.perf_counter()
-    running = asyncio.create_task(host.run())
-    while not host.tasks or _handled(host) < EVENTS:  # noqa: ASYNC110 - commits are not awaited from outside
-        await asyncio.sleep(0.005)
-    wall = time.perf_counter() - began
-    host.stop.set()
-    await running
-    return {"events": EVENTS, "wall_s": round(wall, 3), "events_per_s": round(EVENTS / wall)}
+    commits: list[tuple[float, int]] = []
+    host = Host(broker, kinds_of(pool), PARTITIONS, clock, serde, on_commit=lambda task: _note(task, commits, host))
+    await host.run()
+    # From the first commit to the last: joining the group and restoring state are not the loop's speed.
+    (began, before), (ended, after) = commits[0], commits[-1]
+    return {"events": after - before, "commits": len(commits), "wall_s": round(ended - began, 3),
+            "events_per_s": round((after - before) / (ended - began))}  # fmt: skip
 
 
-def _handled(host: Host) -> int:
-    (task,) = host.tasks.values()
-    meta = getattr(task, "meta", None)
-    return meta.handled.get("signals", 0) if meta else 0
+def _note(task: Task, commits: list[tuple[float, int]], host: Host) -> None:
+    handled = task.meta.handled.get("signals", 0)
+    if handled:
+        commits.append((time.perf_counter(), handled))
+    if handled >= EVENTS:
+        host.stop.set()
+        task.stop.set()
 
 
 async def data_plane(broker: Broker) -> dict[str, Any]:

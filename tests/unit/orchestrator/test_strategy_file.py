@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from agents.data.requirements import check_required
+from agents.data.fetch import FetchParameters, fetch
+from agents.data.requirements import check_required, columns_of
+from agents.data.sources import SampleProvider
 from examples import custom_pool
+from orchestrator.recipes import execute_steps
 from orchestrator.strategy import TradingStrategy
 from orchestrator.strategy_file import load_strategy, strategy_from_dict, strategy_from_template
 from orchestrator.strategy_workflow import workflow_of
+from schemas import ExecuteStrategy
 from streams.errors import ConfigError, MissingData
 
 STRATEGIES = Path(__file__).parents[3] / "examples" / "strategies"
@@ -132,7 +138,7 @@ class TestTemplates:
             ({"limits": {"allow_shorts": True}}, "unknown limit 'allow_shorts', nearest is 'allow_short'"),
             ({"limits": {"max_daily_loss": 2}}, "limits: max_daily_loss"),
             ({"workflow": [{"stop": "x"}]}, "Step 1: unknown key 'stop', nearest is 'step'"),
-            ({"lookback_period": 5, "parameters": {"lookback_period": 6}}, "lookback_period stands both"),
+            ({"lookback_period": 5, "parameters": {"lookback_period": 6}}, "lookback_period stands beside"),
             ({"parameters": {"strategy_type": "pairs"}}, "strategy_type is 'momentum', and 'pairs' among"),
             ({"strategy_type": "mean_reversion", "lookback_period": 1}, "lookback_period = 1"),
             ({"rebalance_frequency": "hourly"}, "unknown rebalance_frequency 'hourly'"),
@@ -229,9 +235,8 @@ class TestShippedStrategies:
 
 class TestWorkflows:
     def test_steps_get_what_their_actions_take(self) -> None:
-        loaded = strategy_from_template(
-            GUIDE, {"symbols": ["AAPL"], "lookback_period": 30, "history_end": "2012-06-29"}
-        )
+        overrides = {"symbols": ["AAPL"], "lookback_period": 30, "history_end": "2012-06-29"}
+        loaded = strategy_from_template(GUIDE, overrides)
         steps = {step["step_id"]: step for step in workflow_of(loaded)["steps"]}
         assert list(steps) == [
             "fetch_data",
@@ -279,3 +284,15 @@ class TestRequiredData:
             check_required(["price_data", "volume_data"], {"open", "close"})
         with pytest.raises(ConfigError, match="Unknown required_data 'news', did you mean"):
             check_required(["news"], {"close"})
+
+    def test_a_column_of_zeros_is_not_there(self) -> None:
+        full = fetch(SampleProvider(), FetchParameters(symbols=("AAPL", "IBM"), end=dt.date(2000, 3, 31))).blocks
+        assert columns_of(full) == {"open", "high", "low", "close", "volume"}
+        assert columns_of(()) == set()
+        quiet = full[0].model_copy(update={"volume": np.zeros(len(full[0]))})
+        assert columns_of([quiet, full[1]]) == {"open", "high", "low", "close"}
+
+    def test_the_fetch_of_an_evaluation_is_told(self) -> None:
+        spec = strategy_from_template(GUIDE, {"symbols": ["AAPL"]}).strategy.to_spec()
+        fetched = execute_steps(ExecuteStrategy(workflow_id="w", ts_event=0, strategy=spec))[0]
+        assert fetched.parameters["required_data"] == GUIDE["required_data"]

@@ -71,6 +71,6 @@ original = plans.parse_parameters
 def test_pairs_without_short_positions_is_refused():
     run = started("r", [A, B], strategy_type="pairs", lookback_period=3)
     with pytest.raises(ConfigError, match=r"pairs sells short: set limits.allow_short"):
-        decided(run, [{"A": 1, "B": 1}])
-    signals, _ = decided(started("r", [A, B], strategy_type="pairs", lookback_period=3, limits=SHORT), [{"A": 1}] * 2)
+        decided(run, [{"A": 9, "B": 9}])
+    signals, _ = decided(started("r", [A, B], strategy_type="pairs", lookback_period=3, limits=SHORT), [{"A": 9}] * 2)
     assert signals == [{}, {}]

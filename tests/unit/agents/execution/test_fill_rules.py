@@ -3,6 +3,7 @@
 import pytest
 
 from agents.alpha.pool import build as build_alpha
+from agents.execution.pool import _session_date
 from agents.execution.pool import build as build_execution
 from agents.execution.venue import Book, match_bar, submit
 from agents.portfolio.pool import build as build_portfolio
@@ -10,7 +11,7 @@ from agents.quantities import floor_to_lot, is_whole_lots
 from agents.risk.pool import build as build_risk
 from schemas import OrderAccepted, OrderFilled, OrderProposed, PositionsUpdated, RiskLimits, SubmitOrder
 from tests.dataplane import COMMISSION, COSTS, Plane, bar, instrument, started
-from tests.unit.agents.execution.test_bar_matching import FREE, day_bar, order
+from tests.unit.agents.execution.test_bar_matching import FREE, HOUR, day_bar, order
 
 CLOSES = (100.0, 101.0, 102.0, 99.0, 96.0, 97.0, 101.0, 104.0)
 
@@ -80,6 +81,17 @@ async def test_thousandths_of_a_share_trade_in_parts_and_close_to_nothing():
     last = plane.of(PositionsUpdated)[-1]
     units = {position.instrument_id: position.quantity for position in last.positions}
     assert units.get(name, 0.0) == pytest.approx(held, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("calendar", "sessions"), [("24/7", ["2012-01-04"] * 2), ("CMES", ["2012-01-04", "2012-01-05"])]
+)
+def test_trades_belong_to_the_session_of_the_orders_calendar(calendar, sessions):
+    # Chicago's futures session of January 5 opens at 23:00 UTC on the 4th.
+    book, day = Book(), 1_325_635_200 * 10**9
+    assert _session_date(book, day + 23 * HOUR + 1) == "2012-01-04"
+    submit(book, order(1).model_copy(update={"calendar": calendar}))
+    assert [_session_date(book, day + hour * HOUR + 1) for hour in (20, 23)] == sessions
 
 
 @pytest.mark.parametrize(

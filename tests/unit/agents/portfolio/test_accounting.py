@@ -5,18 +5,22 @@ from collections import Counter
 
 import pytest
 
+from agents.alpha.pool import build as build_alpha
+from agents.execution.pool import build as build_execution
 from agents.execution.venue import Book, act, cancel, fill_same_close, match_bar, submit
 from agents.portfolio import actions as book_actions
 from agents.portfolio import ledger as books
 from agents.portfolio.financing import YEAR_NS, FinancingModel
 from agents.portfolio.ledger import Ledger
+from agents.portfolio.pool import build as build_portfolio
 from agents.quantities import floor_to_lot
 from agents.risk import actions as risk_actions
 from agents.risk import limits as risk
 from agents.risk.limits import RiskAccount
+from agents.risk.pool import build as build_risk
 from agents.transaction_cost.model import CostModel
 from schemas import Bar, CancelOrder, CorporateAction, OrderFilled, OrderProposed, OrderReport, RiskLimits, SubmitOrder
-from tests.dataplane import instrument, started
+from tests.dataplane import ONE, Plane, bar, instrument, started
 
 DAY = 86_400 * 10**9
 NAMES = ("AAA.XNAS", "BBB.XNAS")
@@ -216,3 +220,47 @@ def test_two_runs_of_a_sequence_leave_equal_states():
             world.day(day)
     one, other = worlds
     assert (one.ledger, one.risk, one.venue) == (other.ledger, other.risk, other.venue)
+
+
+def eventful_slices():
+    closes, slices = [100.0, 101.0, 104.0, 98.0, 96.0, 97.0, 103.0, 108.0, 101.0, 99.0], []
+    for number, close in enumerate(closes):
+        price = close / (2 if number >= 4 else 1)
+        slices.append([bar(NAMES[0], number, price), bar(NAMES[1], number, close * 2)])
+    for name, number, more in (
+        (NAMES[0], 4, {"kind": "split", "ratio": 2.0}),
+        (NAMES[1], 6, {"kind": "dividend", "amount": 1.5}),
+    ):
+        first = slices[number][0]
+        said = {"instrument_id": name, "ex_date": first.session_date, "ts_event": first.ts_open, "source": "test"}
+        slices[number].insert(0, CorporateAction(**said, synthetic=True, **more))
+    return slices
+
+
+async def eventful_run(partitions, kills):
+    """Trade over a split, a dividend, interest and same-close fills; return what every topic holds, in one order."""
+    financed = {"financing": RATES}
+    pools = [
+        build_alpha(),
+        build_portfolio(initial_capital=1e6, headroom=0.03, **financed),
+        build_risk(commission_rate=0.001, cash_buffer=0.02, **financed),
+        build_execution(CostModel(), "same_close"),
+    ]
+    plane, slices = Plane(pools, dict.fromkeys(ONE, partitions) | {"single": 1}), eventful_slices()
+    traded = [instrument(name[:3], lot_size=0.001) for name in NAMES]
+    parameters = {"position_size": 0.6, "max_gross": 1.2}
+    async with plane.running():
+        await plane.announce(started("r", traded, limits=LIMITS, parameters=parameters))
+        for number, rows in enumerate(slices):
+            await plane.publish([rows])
+            if number in kills:
+                await plane.kill("execution", "portfolio", "risk")
+    names = ("orders", "fills", "positions")
+    return [sorted((e.envelope.message_id, repr(e.message)) for e in plane.events(name)) for name in names]
+
+
+async def test_kills_and_partitions_change_no_event():
+    calm = await eventful_run(1, ())
+    assert all(len(events) > 4 for events in calm)
+    assert await eventful_run(1, (3, 4, 6)) == calm
+    assert await eventful_run(3, (4,)) == calm
