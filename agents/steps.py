@@ -162,17 +162,18 @@ class StepProcessor:
 
     async def _completed(self, step: RunStep, answer: Answer, event: Event, task: Task) -> Outputs:
         cause = event.envelope.message_id
-        written = [block for value in answer.result.values() if isinstance(value, Rows) for block in value.blocks]
-        name = run_topic(step.workflow_id)
-        if written:
-            await task.broker.create_topics({name: TopicConfig(task.partitions["instrument"])})
-        blocks = [Output(block, cause, step.workflow_id, topic=name) for block in written]
+        _check_size(step, answer.result)
         events = [Output(message, cause, step.workflow_id, key=key) for key, message in answer.events]
+        written = [block for value in answer.result.values() if isinstance(value, Rows) for block in value.blocks]
+        if not written:
+            return Outputs([*events, _answered(step, dict(answer.result), cause, task)])
+        name = run_topic(step.workflow_id)
+        await task.broker.create_topics({name: TopicConfig(task.partitions["instrument"])})
+        blocks = [Output(block, cause, step.workflow_id, topic=name) for block in written]
 
         def follow(placed: Sequence[int]) -> list[Output]:
             return [_answered(step, _referring(answer.result, name, placed, task), cause, task)]
 
-        _check_size(step, answer.result)
         return Outputs([*blocks, *events], follow)
 
 

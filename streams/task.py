@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -30,6 +31,8 @@ from streams.topics import topic, topic_of
 log = logging.getLogger("finagent.task")
 MAX_WAITING = 20_000
 """Records held back before market data is paused."""
+COMMIT_S = 0.1
+"""Work that has been done for this long is committed before more is begun."""
 CRITICAL_TOPICS = frozenset({"orders", "fills", "results"})
 """A handler that raises on these stops its task: skipping one would corrupt money or hang a workflow."""
 
@@ -53,12 +56,15 @@ class Output:
     """None: derived from the cause, the pool, the message's type and key, and its position among such results."""
 
 
+Follow = Callable[[Sequence[int]], Sequence[Output]]
+
+
 @dataclass(frozen=True)
 class Outputs:
     """What one piece of work led to."""
 
     first: Sequence[Output] = ()
-    follow: Callable[[Sequence[int]], Sequence[Output]] | None = None
+    follow: Follow | None = None
     """Makes the rest from the offsets of the first, within the same transaction."""
 
 
@@ -166,14 +172,15 @@ class Task:
     async def _turn(self, reader: Reader, transactions: Transactions, inputs: Sequence[TopicPartition]) -> None:
         for record in await reader.poll(self.poll_s):
             self._receive(record)
-        batch = self._records(self.processor.due(self))
+        batch, began = self._records(self.processor.due(self)), time.monotonic()
         while (work := self._inbox.next()) is not None:
             outputs = await self.processor.process(work, self)
+            before = len(batch)
             batch += self._records(outputs.first)
             self._settle(work)
-            if outputs.follow is not None:
-                await self._commit(transactions, reader, inputs, batch, outputs.follow)
-                batch = []
+            if outputs.follow is not None or time.monotonic() > began + COMMIT_S:
+                await self._commit(transactions, reader, inputs, batch, _of_own(outputs.follow, before))
+                batch, began = [], time.monotonic()
         if batch or self._letters or self._settled:
             await self._commit(transactions, reader, inputs, batch, None)
         self._throttle(reader, inputs)
@@ -230,7 +237,7 @@ class Task:
         reader: Reader,
         inputs: Sequence[TopicPartition],
         records: Sequence[Record],
-        follow: Callable[[Sequence[int]], Sequence[Output]] | None,
+        follow: Follow | None,
     ) -> None:
         offsets = {place: self._progress.low_water(place, reader.position(place)) for place in inputs}
         self.states.get(TaskMeta, "task").done_ahead = self._progress.done_ahead()
@@ -270,6 +277,11 @@ class Task:
             reader.pause(data)
         elif data:
             reader.resume(data)
+
+
+def _of_own(follow: Follow | None, before: int) -> Follow | None:
+    """Return a follow that is given the offsets of its own first outputs, which stand behind others in the batch."""
+    return None if follow is None else lambda placed: follow(placed[before:])
 
 
 def addressed(output: Output, pool: str, counts: dict[tuple[str, ...], int], *stage: str) -> tuple[str, str, str]:

@@ -14,8 +14,8 @@ class SmaCross(bt.Algo):  # type: ignore[misc]
 
     def __init__(self, closes: pd.DataFrame) -> None:
         super().__init__()
-        self.name = closes.columns[0]
-        mean20, mean50 = (closes[self.name].rolling(window).mean() for window in (20, 50))
+        self.symbol = closes.columns[0]
+        mean20, mean50 = (closes[self.symbol].rolling(window).mean() for window in (20, 50))
         self.target = np.where(mean20 > mean50, 1_000, 0)
         self.row, self.held = -1, 0
 
@@ -23,7 +23,7 @@ class SmaCross(bt.Algo):  # type: ignore[misc]
         """Trade to the target; bt puts a row without prices before the first."""
         row, self.row = self.row, self.row + 1
         if row >= 0 and self.target[row] != self.held:
-            target.transact(self.target[row] - self.held, child=self.name)
+            target.transact(self.target[row] - self.held, child=self.symbol)
             self.held = self.target[row]
         return True
 
