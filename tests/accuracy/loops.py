@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 def sma_cross(
     opens: Floats, closes: Floats, *, cash: float, units: float = 1_000.0, same_close: bool = False
 ) -> tuple[int, float]:
-    """Hold units while the mean of 20 closes lies above that of 50; fill at the next open, or at the close decided on."""
+    """Hold units while the mean of 20 closes lies above that of 50; fill at the next open, or at that close."""
     held, wanted, fills = 0.0, 0.0, 0
     fast, slow = _means(closes, 20), _means(closes, 50)
     for bar in range(len(closes)):

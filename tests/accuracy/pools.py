@@ -115,7 +115,12 @@ def ema_cross(fast: int = 50, slow: int = 200, units: float = 100.0) -> AgentPoo
 
 
 def _ask(
-    run: Run, instrument_id: str, price: float, *, target_quantity: float | None = None, target_weight: float | None = None
+    run: Run,
+    instrument_id: str,
+    price: float,
+    *,
+    target_quantity: float | None = None,
+    target_weight: float | None = None,
 ) -> Signal:
     started = run.started
     return Signal(

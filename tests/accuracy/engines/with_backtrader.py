@@ -46,11 +46,13 @@ class TopReturns(backtrader.Strategy):  # type: ignore[misc]
             return
         equity = self.broker.getvalue()
         chosen = set(best(np.array([[data.close[-126] for data in self.datas], [d.close[0] for d in self.datas]])))
+        changes = []
         for column, data in enumerate(self.datas):
             target = math.floor(0.0475 * equity / data.close[0]) if column in chosen else 0
-            change = target - self.getposition(data).size
-            if change:
-                (self.buy if change > 0 else self.sell)(data=data, size=abs(change))
+            changes.append((target - self.getposition(data).size, column))
+        # Sales first: an order that the cash does not cover when its turn comes is refused.
+        for change, column in sorted(change for change in changes if change[0]):
+            (self.buy if change > 0 else self.sell)(data=self.datas[column], size=abs(change))
 
 
 def run(workload: str, frames: dict[str, pd.DataFrame], fill: str) -> Result:

@@ -17,12 +17,12 @@ class SmaCross(bt.Algo):  # type: ignore[misc]
         self.symbol = closes.columns[0]
         mean20, mean50 = (closes[self.symbol].rolling(window).mean() for window in (20, 50))
         self.target = np.where(mean20 > mean50, 1_000, 0)
-        self.row, self.held = -1, 0
+        self.row, self.held = 0, 0
 
     def __call__(self, target: bt.Strategy) -> bool:
-        """Trade to the target; bt puts a row without prices before the first."""
+        """Trade to the target."""
         row, self.row = self.row, self.row + 1
-        if row >= 0 and self.target[row] != self.held:
+        if self.target[row] != self.held:
             target.transact(self.target[row] - self.held, child=self.symbol)
             self.held = self.target[row]
         return True
@@ -34,7 +34,7 @@ class TopReturns(bt.Algo):  # type: ignore[misc]
     def __init__(self, closes: pd.DataFrame) -> None:
         super().__init__()
         self.closes, self.names = closes.to_numpy(), list(closes.columns)
-        self.row, self.held = -1, np.zeros(len(self.names))
+        self.row, self.held = 0, np.zeros(len(self.names))
 
     def __call__(self, target: bt.Strategy) -> bool:
         """Trade to the targets."""
