@@ -6,6 +6,7 @@ of a simulated venue through the same pools.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ from schemas import (
     Message,
     OrderDenied,
     OrderFilled,
+    OrderProposed,
+    OrderReport,
     PositionsUpdated,
     RunStep,
     Signal,
@@ -93,6 +96,13 @@ class Act:
         account = self.run.account_id
         return [e.message for e in self.events if isinstance(e.message, kind) and _account(e.message) == account]
 
+    def decision_ids(self) -> str:
+        """Return the SHA-256 over the ids of the run's signals, targets, denials, orders and reports."""
+        decided = (Signal, OrderProposed, OrderDenied, SubmitOrder, OrderReport)
+        mine = [event for event in self.events if _account(event.message) == self.run.account_id]
+        ids = sorted(event.envelope.message_id for event in mine if isinstance(event.message, decided))
+        return hashlib.sha256("".join(ids).encode()).hexdigest()
+
     @property
     def equity(self) -> list[PositionsUpdated]:
         """Return the account's state after each slice."""
@@ -150,6 +160,7 @@ class DemoResult:
             **{name: one[name] + two[name] for name in ("signals", "risk_decisions", "orders", "denials", "fills")},
             "final_equity": last.equity,
             "final_equity_ticks": self.intraday.equity[-1].equity,
+            "decision_ids_sha256": [self.daily.decision_ids(), self.intraday.decision_ids()],
             "performance_metrics": self.daily.metrics(),
             "acts": {"bars": one, "ticks": two},
             "rows": self.rows,
