@@ -15,11 +15,10 @@ FEE = 0.001
 Floats = NDArray[np.float64]
 
 
-def sma_cross(
-    opens: Floats, closes: Floats, *, cash: float, units: float = 1_000.0, same_close: bool = False
-) -> tuple[int, float]:
-    """Hold units while the mean of 20 closes lies above that of 50; fill at the next open, or at that close."""
-    held, wanted, fills = 0.0, 0.0, 0
+def sma_cross(opens: Floats, closes: Floats, *, cash: float, fill: str = "next_open") -> tuple[int, float]:
+    """Hold 1,000 units while the mean of 20 closes lies above that of 50; prices of shape (bars,)."""
+    held, wanted, fills, same_close = 0.0, 0.0, 0, fill == "same_close"
+    nexts = opens if fill == "next_open" else closes
     fast, slow = _means(closes, 20), _means(closes, 50)
     for bar in range(len(closes)):
         if not same_close and wanted != held:

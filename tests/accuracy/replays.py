@@ -31,18 +31,17 @@ async def run(
     strategy = TradingStrategy(
         strategy_id="accuracy", name="accuracy", symbols=list(symbols), rebalance_frequency="bar", parameters=parameters
     )
-    plan = BacktestPlan(strategy, tuple(map(instrument, symbols)), settings, "made", True, cash, fill, pool.name)
+    plan = BacktestPlan(
+        strategy=strategy,
+        instruments=tuple(map(instrument, symbols)),
+        settings=settings,
+        source="made",
+        synthetic=True,
+        initial_cash=cash,
+        fill=fill,
+        alpha_pool=pool.name,
+    )
     return await run_backtest(plan, _following(rows), [*pools_of(settings, fill), pool])
-
-
-def final_equity(backtest: Backtest) -> float:
-    """Return cash and positions at the last marks, from the fills alone, those of the last slice included."""
-    cash, held = backtest.run.initial_cash, dict[str, float]()
-    for fill in backtest.fills:
-        change = fill.quantity if fill.side == "BUY" else -fill.quantity
-        cash -= change * fill.price + fill.commission
-        held[fill.instrument_id] = held.get(fill.instrument_id, 0.0) + change
-    return cash + sum(units * backtest.marks[name] for name, units in held.items() if units)
 
 
 def instrument(symbol: str) -> Instrument:
@@ -69,6 +68,12 @@ def minute_slices(bars: Bars) -> Iterator[list[Bar]]:
     prices = zip(*((column / 100).tolist() for column in columns), strict=True)
     for ts, ohlc, volume in zip(bars.ts.tolist(), prices, bars.volume.tolist(), strict=True):
         yield [_bar("S000", "1m", (ts, ts + MINUTE_NS), ohlc, volume)]
+
+
+def session_slices(bars: Bars) -> Iterator[list[Bar]]:
+    """Yield daily bars of one symbol, a session a slice."""
+    one = Bars(bars.ts, *(getattr(bars, name)[:, None] for name in ("open", "high", "low", "close", "volume")))
+    return daily_slices(one)
 
 
 def daily_slices(bars: Bars) -> Iterator[list[Bar]]:

@@ -66,11 +66,17 @@ async def test_no_order_appears_while_risk_is_stopped(
             await system.client.start_strategy(rotation(), initial_cash=100_000, check_history=False, run_id="rotation")
             await feed.publish(slices)
             # Alpha needs market data alone and runs ahead; the others wait for risk on the first slice.
+            topics = {"signals", "positions"}
+            await followed.until(lambda: _topics(followed.events) >= topics, 60, "the first slice's positions")
             await followed.until(lambda: _signals(followed.events) == 4 * 25, 60, "every signal")
-            assert {event.record.topic for event in followed.events} == {"signals", "positions"}
+            assert _topics(followed.events) == topics
             system.start("risk")
             await followed.slice_done(feed.state.last_slice, system.client.partitions, 120)
             assert any(isinstance(event.message, SubmitOrder) for event in followed.events)
+
+
+def _topics(events: list[Event]) -> set[str]:
+    return {event.record.topic for event in events}
 
 
 def _signals(events: list[Event]) -> int:

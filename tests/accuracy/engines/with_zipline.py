@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -24,9 +25,9 @@ def run(workload: str, frames: dict[str, pd.DataFrame], fill: str) -> Result:
 
 
 def _run(workload: str, frames: dict[str, pd.DataFrame], calendar: str) -> Result:
-    from exchange_calendars import get_calendar
     from zipline import run_algorithm
     from zipline.data import bundles
+    from zipline.utils.calendar_utils import get_calendar
 
     first = next(iter(frames.values())).index
     start, end = first[0], first[-1]
@@ -67,10 +68,6 @@ def _numbered(frames: dict[str, pd.DataFrame]) -> Iterator[tuple[int, pd.DataFra
         yield sid, frame
 
 
-class _ShareOfNotional:
-    """10 bps of each fill: zipline's own per-dollar model computes it in the same way."""
-
-
 def _started(symbols: list[str]) -> Callable[[Any], None]:
     from zipline.api import set_cancel_policy, set_commission, set_slippage, symbol
     from zipline.finance.cancel_policy import NeverCancel
@@ -81,7 +78,7 @@ def _started(symbols: list[str]) -> Callable[[Any], None]:
         set_slippage(NoSlippage())
         set_commission(PerDollar(FEE))
         set_cancel_policy(NeverCancel())
-        context.assets, context.day = [symbol(name) for name in symbols], 0
+        context.assets, context.day, context.closes = [symbol(name) for name in symbols], 0, deque(maxlen=127)
 
     return initialize
 
@@ -105,15 +102,16 @@ def _top_returns(days: int) -> Callable[[Any, Any], None]:
 
     def handle_data(context: Any, data: Any) -> None:
         context.day += 1
+        context.closes.append(data.current(context.assets, "close")[context.assets].to_numpy())
         if context.day <= 126 or context.day == days:
             return
-        closes = data.history(context.assets, "close", 127, "1d")[context.assets].to_numpy()
+        closes = np.array(context.closes)
         equity, chosen = context.portfolio.portfolio_value, set(best(closes))
         for column, asset in enumerate(context.assets):
             target = math.floor(0.0475 * equity / closes[-1, column]) if column in chosen else 0
             change = target - context.portfolio.positions[asset].amount
             if change:
-                order(asset, int(np.int64(change)))
+                order(asset, change)
 
     return handle_data
 
