@@ -7,30 +7,23 @@ read_committed, earliest, Range assignment; and every call has a time limit, sin
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener
-from aiokafka import TopicPartition as KafkaPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka import errors as kafka_errors
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
-from streams.broker import Assigned, Follow, Offsets, TopicConfig
-from streams.errors import BrokerError, Fenced, UnknownTopic
-from streams.record import Received, Record, TopicPartition
+from streams.broker import Assigned, Offsets, TopicConfig
+from streams.errors import BrokerError, UnknownTopic
+from streams.kafka_calls import Names, limited, send, stopped
+from streams.kafka_sessions import KafkaReader, KafkaTransactions, Membership
+from streams.record import Record, TopicPartition
 
-log = logging.getLogger("finagent.kafka")
 T = TypeVar("T")
-_FENCED = (
-    kafka_errors.ProducerFenced,
-    kafka_errors.InvalidProducerEpoch,
-    kafka_errors.OutOfOrderSequenceNumber,
-    kafka_errors.UnknownProducerId,
-)
 
 
 @dataclass(frozen=True)
@@ -56,6 +49,7 @@ class KafkaBroker:
 
     def __init__(self, options: KafkaOptions) -> None:
         self.options = options
+        self._names = Names(options.prefix)
         self._producer: AIOKafkaProducer | None = None
         self._query: AIOKafkaConsumer | None = None
         self._admin: AIOKafkaAdminClient | None = None
@@ -80,30 +74,13 @@ class KafkaBroker:
         """Release every connection."""
         for client in (self._producer, self._query):
             if client is not None:
-                await _stopped(client.stop())
+                await stopped(client.stop())
         if self._admin is not None:
-            await _stopped(self._admin.close())
+            await stopped(self._admin.close())
         self._producer = self._query = self._admin = None
 
     async def _limited(self, call: Awaitable[T]) -> T:
-        """Wait within the time limit; aiokafka's errors become BrokerError or Fenced."""
-        try:
-            return await asyncio.wait_for(call, self.options.timeout_s)
-        except _FENCED as error:
-            raise Fenced(f"the task has a new owner: {error!r}") from error
-        except kafka_errors.UnknownTopicOrPartitionError as error:
-            raise UnknownTopic(str(error)) from error
-        except (kafka_errors.KafkaError, TimeoutError, OSError) as error:
-            raise BrokerError(repr(error)) from error
-
-    def _named(self, name: str) -> str:
-        return self.options.prefix + name
-
-    def _kafka(self, place: TopicPartition) -> KafkaPartition:
-        return KafkaPartition(self._named(place.topic), place.partition)
-
-    def _plain(self, place: KafkaPartition) -> TopicPartition:
-        return TopicPartition(place.topic.removeprefix(self.options.prefix), place.partition)
+        return await limited(call, self.options.timeout_s)
 
     def _consumer(self, *topics: str, **more: Any) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(
@@ -125,7 +102,7 @@ class KafkaBroker:
             return
         made = [
             NewTopic(
-                self._named(name),
+                self._names.full(name),
                 config.partitions,
                 self.options.replication,
                 topic_configs={"cleanup.policy": "compact"} if config.compacted else {},
@@ -169,31 +146,21 @@ class KafkaBroker:
     async def publish(self, records: Sequence[Record]) -> Sequence[int]:
         """Append records outside a transaction."""
         assert self._producer is not None
-        return await self._limited(self._send(self._producer, records))
+        return await self._limited(self._sent(self._producer, records))
 
-    async def _send(self, producer: AIOKafkaProducer, records: Sequence[Record]) -> list[int]:
+    async def _sent(self, producer: AIOKafkaProducer, records: Sequence[Record]) -> list[int]:
+        await self._places_of(records)
+        return await send(producer, records, self._names)
+
+    async def _places_of(self, records: Sequence[Record]) -> None:
         await self._require(TopicPartition(record.topic, record.partition or 0) for record in records)
-        futures = [
-            await producer.send(
-                self._named(record.topic),
-                record.value,
-                record.key.encode(),
-                partition=record.partition,
-                timestamp_ms=record.timestamp_ms or None,
-                headers=list(record.headers),
-            )
-            for record in records
-        ]
-        # A batch that fails for good lets the commit succeed, so every send is awaited before it.
-        sent = await asyncio.gather(*futures, return_exceptions=True)
-        return [_offset(metadata) for metadata in sent]
 
     @asynccontextmanager
-    async def transactions(self, task_id: str) -> AsyncIterator[_KafkaTransactions]:
+    async def transactions(self, task_id: str) -> AsyncIterator[KafkaTransactions]:
         """Take the task over: its former owner is fenced, its open transaction settled."""
         producer = AIOKafkaProducer(
             bootstrap_servers=self.options.bootstrap,
-            transactional_id=self._named(task_id),
+            transactional_id=self._names.full(task_id),
             transaction_timeout_ms=self.options.transaction_timeout_ms,
             acks="all",
             enable_idempotence=True,
@@ -201,65 +168,67 @@ class KafkaBroker:
         )
         try:
             await self._limited(producer.start())
-            yield _KafkaTransactions(self, producer, self._named(task_id))
+            yield KafkaTransactions(producer, self._names, task_id, self._places_of, self.options.timeout_s)
         finally:
-            await _stopped(producer.stop())
+            await stopped(producer.stop())
 
     @asynccontextmanager
-    async def reader(self, start: Offsets) -> AsyncIterator[_KafkaReader]:
+    async def reader(self, start: Offsets) -> AsyncIterator[KafkaReader]:
         """Read the given partitions from the given offsets."""
         await self._require(start)
         consumer = self._consumer()
-        places = {self._kafka(place): offset for place, offset in start.items()}
+        places = {self._names.kafka(place): offset for place, offset in start.items()}
         try:
             await self._limited(consumer.start())
             consumer.assign(list(places))
             for place, offset in places.items():
                 consumer.seek(place, offset)
-            yield _KafkaReader(self, consumer, dict(start))
+            yield KafkaReader(consumer, self._names, dict(start))
         finally:
-            await _stopped(consumer.stop())
+            await stopped(consumer.stop())
 
     async def beginnings(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """Return the first offset kept of each partition."""
         assert self._query is not None
         await self._require(partitions)
-        found = await self._limited(self._query.beginning_offsets([self._kafka(place) for place in partitions]))
-        return {self._plain(place): offset for place, offset in found.items()}
+        found = await self._limited(self._query.beginning_offsets([self._names.kafka(place) for place in partitions]))
+        return {self._names.plain(place): offset for place, offset in found.items()}
 
     async def ends(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """Return the last stable offset of each partition."""
         assert self._query is not None
         await self._require(partitions)
-        found = await self._limited(self._query.end_offsets([self._kafka(place) for place in partitions]))
-        return {self._plain(place): offset for place, offset in found.items()}
+        found = await self._limited(self._query.end_offsets([self._names.kafka(place) for place in partitions]))
+        return {self._names.plain(place): offset for place, offset in found.items()}
 
     async def offsets_for_times(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | None]:
         """Return the first offset at or after each time, in ms."""
         assert self._query is not None
         await self._require(times)
-        asked = {self._kafka(place): time for place, time in times.items()}
+        asked = {self._names.kafka(place): time for place, time in times.items()}
         found = await self._limited(self._query.offsets_for_times(asked))
-        return {self._plain(place): None if at is None else at.offset for place, at in found.items()}
+        return {self._names.plain(place): None if at is None else at.offset for place, at in found.items()}
 
     async def committed(self, task_id: str, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """Return the offsets that the task has committed."""
         assert self._admin is not None
-        places = [self._kafka(place) for place in partitions]
-        found = await self._limited(self._admin.list_consumer_group_offsets(self._named(task_id), partitions=places))
-        return {self._plain(place): at.offset for place, at in found.items() if at.offset >= 0}
+        places = [self._names.kafka(place) for place in partitions]
+        found = await self._limited(
+            self._admin.list_consumer_group_offsets(self._names.full(task_id), partitions=places)
+        )
+        return {self._names.plain(place): at.offset for place, at in found.items() if at.offset >= 0}
 
     async def join(self, group: str, topic: str, assigned: Assigned, stop: asyncio.Event) -> None:
         """Be a member of a group; its consumer only keeps the membership, tasks read with their own."""
         await self._require([TopicPartition(topic, 0)])
         consumer = self._consumer(
-            group_id=self._named(group),
+            group_id=self._names.full(group),
             session_timeout_ms=self.options.session_timeout_ms,
             heartbeat_interval_ms=max(self.options.session_timeout_ms // 5, 100),
             partition_assignment_strategy=(RangePartitionAssignor,),
         )
-        membership = _Membership(consumer, assigned)
-        consumer.subscribe([self._named(topic)], listener=membership)
+        membership = Membership(consumer, assigned)
+        consumer.subscribe([self._names.full(topic)], listener=membership)
         try:
             await self._limited(consumer.start())
             while not stop.is_set():
@@ -268,113 +237,7 @@ class KafkaBroker:
                 membership.check()
         finally:
             await membership.leave()
-            await _stopped(consumer.stop())
-
-
-class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]
-    def __init__(self, consumer: AIOKafkaConsumer, assigned: Assigned) -> None:
-        self._consumer = consumer
-        self._assigned = assigned
-        self._error: Exception | None = None
-        self._left = False
-        self._telling = asyncio.Lock()
-
-    async def on_partitions_revoked(self, revoked: Any) -> None:
-        await self._tell(frozenset())
-
-    async def on_partitions_assigned(self, assigned: Any) -> None:
-        self._consumer.pause(*assigned)
-        await self._tell(frozenset(place.partition for place in assigned))
-
-    async def _tell(self, partitions: frozenset[int]) -> None:
-        async with self._telling:
-            try:
-                await self._assigned(frozenset() if self._left else partitions)
-            except Exception as error:  # aiokafka only logs what a listener raises
-                self._error = error
-
-    async def leave(self) -> None:
-        """Give up everything; a rebalance that is still under way gives nothing back."""
-        self._left = True
-        async with self._telling:
-            await self._assigned(frozenset())
-
-    def check(self) -> None:
-        if self._error is not None:
-            raise self._error
-
-
-class _KafkaTransactions:
-    def __init__(self, broker: KafkaBroker, producer: AIOKafkaProducer, group: str) -> None:
-        self._broker = broker
-        self._producer = producer
-        self._group = group
-
-    async def commit(
-        self, records: Sequence[Record], offsets: Offsets | None = None, follow: Follow | None = None
-    ) -> Sequence[int]:
-        return await self._broker._limited(self._commit(records, offsets or {}, follow))
-
-    async def _commit(self, records: Sequence[Record], offsets: Offsets, follow: Follow | None) -> list[int]:
-        try:
-            return await self._atomic(records, offsets, follow)
-        except _FENCED:
-            raise
-        except Exception:
-            # Readers of what was touched would wait for the transaction to time out.
-            await _stopped(self._producer.abort_transaction())
-            raise
-
-    async def _atomic(self, records: Sequence[Record], offsets: Offsets, follow: Follow | None) -> list[int]:
-        await self._producer.begin_transaction()
-        placed = await self._broker._send(self._producer, records)
-        if follow is not None:
-            await self._broker._send(self._producer, follow(placed))
-        if offsets:
-            positions = {self._broker._kafka(place): offset for place, offset in offsets.items()}
-            await self._producer.send_offsets_to_transaction(positions, self._group)
-        await self._producer.commit_transaction()
-        return placed
-
-
-class _KafkaReader:
-    def __init__(self, broker: KafkaBroker, consumer: AIOKafkaConsumer, start: dict[TopicPartition, int]) -> None:
-        self._broker = broker
-        self._consumer = consumer
-        self._positions = start
-        self._paused: set[TopicPartition] = set()
-
-    async def poll(self, timeout_s: float, max_records: int = 5000) -> Sequence[Received]:
-        try:
-            batches = await self._consumer.getmany(timeout_ms=max(int(timeout_s * 1000), 0), max_records=max_records)
-        except kafka_errors.KafkaError as error:
-            raise BrokerError(repr(error)) from error
-        received = [self._received(place, record) for place, records in batches.items() for record in records]
-        for place in self._positions:  # transaction markers take offsets too, and are seen by the consumer alone
-            self._positions[place] = await self._consumer.position(self._broker._kafka(place))
-        return received
-
-    def _received(self, place: KafkaPartition, record: Any) -> Received:
-        plain = self._broker._plain(place)
-        key = (record.key or b"").decode(errors="replace")
-        return Received(
-            plain.topic, plain.partition, record.offset, key, record.value, record.headers, record.timestamp
-        )
-
-    def position(self, partition: TopicPartition) -> int:
-        return self._positions[partition]
-
-    def pause(self, partitions: Sequence[TopicPartition]) -> None:
-        fresh = set(partitions) - self._paused
-        if fresh:
-            self._consumer.pause(*map(self._broker._kafka, fresh))
-            self._paused |= fresh
-
-    def resume(self, partitions: Sequence[TopicPartition]) -> None:
-        held = set(partitions) & self._paused
-        if held:
-            self._consumer.resume(*map(self._broker._kafka, held))
-            self._paused -= held
+            await stopped(consumer.stop())
 
 
 def _raise_refused(created: Any) -> None:
@@ -382,17 +245,3 @@ def _raise_refused(created: Any) -> None:
         error = kafka_errors.for_code(code)
         if error not in (kafka_errors.NoError, kafka_errors.TopicAlreadyExistsError):
             raise BrokerError(f"topic {name} was not made: {error.__name__} {' '.join(map(str, reason))}")
-
-
-def _offset(sent: Any) -> int:
-    if isinstance(sent, BaseException):
-        raise sent
-    return int(sent.offset)
-
-
-async def _stopped(stopping: Awaitable[object]) -> None:
-    """Wait a bounded time for a client to stop; one that hangs is left behind."""
-    try:
-        await asyncio.wait_for(stopping, 5)
-    except Exception as error:
-        log.debug("a client did not stop cleanly: %r", error)

@@ -1,4 +1,4 @@
-"""The workloads with NautilusTrader: orders sent on a bar fill at its close, orders sent at an opening trade at the open."""
+"""The workloads with NautilusTrader: an order fills at the close, or the opening trade, that it is sent on."""
 
 from __future__ import annotations
 

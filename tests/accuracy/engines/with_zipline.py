@@ -1,47 +1,46 @@
-"""The daily workloads with zipline-reloaded: fills at the next close."""
+"""The SMA cross on daily bars with zipline-reloaded: fills at the next close."""
 
 from __future__ import annotations
 
-import math
 import os
 import tempfile
-from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from tests.accuracy.engines.common import CASH, FEE, Result, best, main
+from tests.accuracy.engines.common import CASH, FEE, Result, main
+
+CALENDAR = "XNYS"
 
 
 def run(workload: str, frames: dict[str, pd.DataFrame], fill: str) -> Result:
     """Run a workload."""
-    if fill != "next_close" or workload == "a":
-        raise SystemExit("zipline fills daily bars at the next close: next_close, workloads b and goog")
+    if (workload, fill) != ("goog", "next_close"):
+        raise SystemExit("zipline fills daily bars at the next close: goog next_close")
     with tempfile.TemporaryDirectory() as root:
         os.environ["ZIPLINE_ROOT"] = root
-        return _run(workload, frames, "24/5" if workload == "b" else "XNYS")
+        return _run(frames, CASH[workload])
 
 
-def _run(workload: str, frames: dict[str, pd.DataFrame], calendar: str) -> Result:
+def _run(frames: dict[str, pd.DataFrame], cash: float) -> Result:
     from zipline import run_algorithm
     from zipline.data import bundles
     from zipline.utils.calendar_utils import get_calendar
 
     first = next(iter(frames.values())).index
     start, end = first[0], first[-1]
-    bundles.register("made", _writer(frames), calendar_name=calendar, start_session=start, end_session=end)
+    bundles.register("made", _writer(frames), calendar_name=CALENDAR, start_session=start, end_session=end)
     bundles.ingest("made", show_progress=False)
     symbols = list(frames)
     results = run_algorithm(
         start,
         end,
         _started(symbols),
-        CASH[workload],
-        handle_data=_top_returns(len(first)) if workload == "b" else _sma_cross,
+        cash,
+        handle_data=_sma_cross,
         bundle="made",
-        trading_calendar=get_calendar(calendar),
+        trading_calendar=get_calendar(CALENDAR),
         benchmark_returns=pd.Series(0.0, index=first),
     )
     return sum(map(len, results.transactions)), results.portfolio_value.iloc[-1]
@@ -64,8 +63,7 @@ def _writer(frames: dict[str, pd.DataFrame]) -> Callable[..., None]:
 
 
 def _numbered(frames: dict[str, pd.DataFrame]) -> Iterator[tuple[int, pd.DataFrame]]:
-    for sid, frame in enumerate(frames.values()):
-        yield sid, frame
+    yield from enumerate(frames.values())
 
 
 def _started(symbols: list[str]) -> Callable[[Any], None]:
@@ -78,7 +76,7 @@ def _started(symbols: list[str]) -> Callable[[Any], None]:
         set_slippage(NoSlippage())
         set_commission(PerDollar(FEE))
         set_cancel_policy(NeverCancel())
-        context.assets, context.day, context.closes = [symbol(name) for name in symbols], 0, deque(maxlen=127)
+        context.assets, context.day = [symbol(name) for name in symbols], 0
 
     return initialize
 
@@ -95,25 +93,6 @@ def _sma_cross(context: Any, data: Any) -> None:
     change = target - context.portfolio.positions[asset].amount
     if change:
         order(asset, change)
-
-
-def _top_returns(days: int) -> Callable[[Any, Any], None]:
-    from zipline.api import order
-
-    def handle_data(context: Any, data: Any) -> None:
-        context.day += 1
-        context.closes.append(data.current(context.assets, "close")[context.assets].to_numpy())
-        if context.day <= 126 or context.day == days:
-            return
-        closes = np.array(context.closes)
-        equity, chosen = context.portfolio.portfolio_value, set(best(closes))
-        for column, asset in enumerate(context.assets):
-            target = math.floor(0.0475 * equity / closes[-1, column]) if column in chosen else 0
-            change = target - context.portfolio.positions[asset].amount
-            if change:
-                order(asset, change)
-
-    return handle_data
 
 
 if __name__ == "__main__":

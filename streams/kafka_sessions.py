@@ -1,0 +1,147 @@
+"""What a KafkaBroker hands out: readers, transactions, and the membership of a group."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener
+from aiokafka import TopicPartition as KafkaPartition
+from aiokafka import errors as kafka_errors
+
+from streams.broker import Assigned, Follow, Offsets
+from streams.errors import BrokerError
+from streams.kafka_calls import FENCED, Names, limited, send, stopped
+from streams.record import Received, Record, TopicPartition
+
+Require = Callable[[Sequence[Record]], Awaitable[None]]
+"""Raises UnknownTopic where a record has no place."""
+
+
+class KafkaReader:
+    """Reads assigned partitions."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, names: Names, start: dict[TopicPartition, int]) -> None:
+        self._names = names
+        self._consumer = consumer
+        self._positions = start
+        self._paused: set[TopicPartition] = set()
+
+    async def poll(self, timeout_s: float, max_records: int = 5000) -> Sequence[Received]:
+        """Return what is there, waiting up to timeout_s for a first record."""
+        try:
+            batches = await self._consumer.getmany(timeout_ms=max(int(timeout_s * 1000), 0), max_records=max_records)
+        except kafka_errors.KafkaError as error:
+            raise BrokerError(repr(error)) from error
+        received = [self._received(place, record) for place, records in batches.items() for record in records]
+        for place in self._positions:  # transaction markers take offsets too, and are seen by the consumer alone
+            self._positions[place] = await self._consumer.position(self._names.kafka(place))
+        return received
+
+    def _received(self, place: KafkaPartition, record: Any) -> Received:
+        plain = self._names.plain(place)
+        key = (record.key or b"").decode(errors="replace")
+        return Received(
+            plain.topic, plain.partition, record.offset, key, record.value, record.headers, record.timestamp
+        )
+
+    def position(self, partition: TopicPartition) -> int:
+        """Return the offset of the next record."""
+        return self._positions[partition]
+
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+        """Return nothing from these partitions until they are resumed."""
+        fresh = set(partitions) - self._paused
+        if fresh:
+            self._consumer.pause(*map(self._names.kafka, fresh))
+            self._paused |= fresh
+
+    def resume(self, partitions: Sequence[TopicPartition]) -> None:
+        """Undo pause."""
+        held = set(partitions) & self._paused
+        if held:
+            self._consumer.resume(*map(self._names.kafka, held))
+            self._paused -= held
+
+
+class KafkaTransactions:
+    """Atomic writes of one task."""
+
+    def __init__(
+        self, producer: AIOKafkaProducer, names: Names, task_id: str, require: Require, timeout_s: float
+    ) -> None:
+        self._producer = producer
+        self._names = names
+        self._group = names.full(task_id)
+        self._require = require
+        self._timeout_s = timeout_s
+
+    async def commit(
+        self, records: Sequence[Record], offsets: Offsets | None = None, follow: Follow | None = None
+    ) -> Sequence[int]:
+        """Write records, what follows from their offsets, and input offsets, all or nothing."""
+        return await limited(self._commit(records, offsets or {}, follow), self._timeout_s)
+
+    async def _commit(self, records: Sequence[Record], offsets: Offsets, follow: Follow | None) -> list[int]:
+        try:
+            return await self._atomic(records, offsets, follow)
+        except FENCED:
+            raise
+        except Exception:
+            # Readers of what was touched would wait for the transaction to time out.
+            await stopped(self._producer.abort_transaction())
+            raise
+
+    async def _atomic(self, records: Sequence[Record], offsets: Offsets, follow: Follow | None) -> list[int]:
+        await self._producer.begin_transaction()
+        placed = await self._sent(records)
+        if follow is not None:
+            await self._sent(follow(placed))
+        if offsets:
+            positions = {self._names.kafka(place): offset for place, offset in offsets.items()}
+            await self._producer.send_offsets_to_transaction(positions, self._group)
+        await self._producer.commit_transaction()
+        return placed
+
+    async def _sent(self, records: Sequence[Record]) -> list[int]:
+        await self._require(records)
+        return await send(self._producer, records, self._names)
+
+
+class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Tells the owner of the partitions that its consumer is given."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, assigned: Assigned) -> None:
+        self._consumer = consumer
+        self._assigned = assigned
+        self._error: Exception | None = None
+        self._left = False
+        self._telling = asyncio.Lock()
+
+    async def on_partitions_revoked(self, revoked: Any) -> None:
+        """Give all up: aiokafka's rebalances are eager."""
+        await self._tell(frozenset())
+
+    async def on_partitions_assigned(self, assigned: Any) -> None:
+        """Take what is given; fetch nothing of it."""
+        self._consumer.pause(*assigned)
+        await self._tell(frozenset(place.partition for place in assigned))
+
+    async def _tell(self, partitions: frozenset[int]) -> None:
+        async with self._telling:
+            try:
+                await self._assigned(frozenset() if self._left else partitions)
+            except Exception as error:  # aiokafka only logs what a listener raises
+                self._error = error
+
+    async def leave(self) -> None:
+        """Give up everything; a rebalance that is still under way gives nothing back."""
+        self._left = True
+        async with self._telling:
+            await self._assigned(frozenset())
+
+    def check(self) -> None:
+        """Raise what the owner raised."""
+        if self._error is not None:
+            raise self._error
