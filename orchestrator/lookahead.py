@@ -15,8 +15,8 @@ from schemas import Bar, TickBlock, canonical_json
 from streams.record import Event, rfc3339
 
 DECISIONS = ("signals", "targets", "orders")
-PoolsOf = Callable[[], Sequence[AgentPool]]
-"""Makes fresh pools: a peeking pool may keep what it saw."""
+PoolsOf = Callable[[Sequence[Sequence[Row]]], Sequence[AgentPool]]
+"""Makes fresh pools for one variant of the data: a pool that was prepared on all of it is prepared anew."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def _decisions(plan: BacktestPlan, slices: Sequence[Sequence[Row]], pools_of: Po
             said = f"{type(message).__name__} {canonical_json(message.model_dump(mode='json'))}"
             found.append((event.envelope.slice or 0, said))
 
-    replay = Replay(pools_of(), [plan.run()], note)
+    replay = Replay(pools_of(slices), [plan.run()], note)
     for rows in slices:
         replay.slice(rows)
     return found

@@ -83,7 +83,7 @@ async def _backtest(asked: Asked, settings: Settings) -> Backtest:
 
 async def _lookahead(asked: Asked, settings: Settings, cuts: int) -> list[Finding]:
     async with opened(asked, settings) as tested:
-        return check_lookahead(tested.plan, await gathered(tested.slices), tested.pools, cuts=cuts)
+        return check_lookahead(tested.plan, await gathered(tested.slices), lambda _: tested.pools(), cuts=cuts)
 
 
 def _positive(capital: float | None) -> float | None:

@@ -64,10 +64,11 @@ def names(count: int) -> list[str]:
 
 def minute_slices(bars: Bars) -> Iterator[list[Bar]]:
     """Yield workload a, a bar a slice."""
-    columns = (bars.open, bars.high, bars.low, bars.close)
-    prices = zip(*((column / 100).tolist() for column in columns), strict=True)
-    for ts, ohlc, volume in zip(bars.ts.tolist(), prices, bars.volume.tolist(), strict=True):
-        yield [_bar("S000", "1m", (ts, ts + MINUTE_NS), ohlc, volume)]
+    for part in _parts(len(bars.ts)):
+        columns = (bars.open, bars.high, bars.low, bars.close)
+        prices = zip(*((column[part] / 100).tolist() for column in columns), strict=True)
+        for ts, ohlc, volume in zip(bars.ts[part].tolist(), prices, bars.volume[part].tolist(), strict=True):
+            yield [_bar("S000", "1m", (ts, ts + MINUTE_NS), ohlc, volume)]
 
 
 def session_slices(bars: Bars) -> Iterator[list[Bar]]:
@@ -88,21 +89,28 @@ def daily_slices(bars: Bars) -> Iterator[list[Bar]]:
 
 def tick_slices(ticks: Ticks) -> Iterator[list[TickBlock]]:
     """Yield workload c, a tick a slice."""
-    columns = (ticks.ts, ticks.symbol, ticks.price / 100, ticks.size, ticks.side)
-    for number, (ts, symbol, price, size, side) in enumerate(zip(*(c.tolist() for c in columns), strict=True)):
-        yield [
-            TickBlock(
-                instrument_id=f"S{symbol:03d}.XMADE",
-                source="made",
-                synthetic=True,
-                base_ts=ts,
-                seq0=number,
-                dt_ns=[0.0],
-                price=[price],
-                size=[float(size)],
-                side=[side + 1],
-            )
-        ]
+    for part in _parts(len(ticks.ts)):
+        columns = (ticks.ts, ticks.symbol, ticks.price, ticks.size, ticks.side)
+        rows = zip(*(column[part].tolist() for column in columns), strict=True)
+        for number, (ts, symbol, price, size, side) in enumerate(rows, part.start):
+            yield [
+                TickBlock(
+                    instrument_id=f"S{symbol:03d}.XMADE",
+                    source="made",
+                    synthetic=True,
+                    base_ts=ts,
+                    seq0=number,
+                    dt_ns=[0.0],
+                    price=[price / 100],
+                    size=[float(size)],
+                    side=[side + 1],
+                )
+            ]
+
+
+def _parts(count: int) -> Iterator[slice]:
+    """Cut rows, so that few of them are Python objects at any time."""
+    return (slice(start, min(count, start + 10_000)) for start in range(0, count, 10_000))
 
 
 def _bar(
