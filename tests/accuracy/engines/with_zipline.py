@@ -1,29 +1,42 @@
-"""The SMA cross on daily bars with zipline-reloaded: fills at the next close."""
+"""The daily workloads with zipline-reloaded: fills at the next close."""
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from tests.accuracy.engines.common import CASH, FEE, Result, main
+from tests.accuracy.engines.common import CASH, FEE, Result, best, main
 
 CALENDAR = "XNYS"
 
 
 def run(workload: str, frames: dict[str, pd.DataFrame], fill: str) -> Result:
     """Run a workload."""
-    if (workload, fill) != ("goog", "next_close"):
-        raise SystemExit("zipline fills daily bars at the next close: goog next_close")
+    if workload == "a" or fill != "next_close":
+        raise SystemExit("zipline fills daily bars at the next close: goog or b, next_close")
     with tempfile.TemporaryDirectory() as root:
         os.environ["ZIPLINE_ROOT"] = root
-        return _run(frames, CASH[workload])
+        return _run(workload, _on_sessions(frames) if workload == "b" else frames)
 
 
-def _run(frames: dict[str, pd.DataFrame], cash: float) -> Result:
+def _on_sessions(frames: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Put the rows on sessions of the exchange: on the calendar 24/5 zipline shows the close of the day before."""
+    from zipline.utils.calendar_utils import get_calendar
+
+    rows = len(next(iter(frames.values())))
+    sessions = get_calendar(CALENDAR).sessions
+    index = sessions[sessions >= "2008-01-02"][:rows]
+    return {name: frame.set_axis(index) for name, frame in frames.items()}
+
+
+def _run(workload: str, frames: dict[str, pd.DataFrame]) -> Result:
     from zipline import run_algorithm
     from zipline.data import bundles
     from zipline.utils.calendar_utils import get_calendar
@@ -37,8 +50,8 @@ def _run(frames: dict[str, pd.DataFrame], cash: float) -> Result:
         start,
         end,
         _started(symbols),
-        cash,
-        handle_data=_sma_cross,
+        CASH[workload],
+        handle_data=_top_returns(len(first)) if workload == "b" else _sma_cross,
         bundle="made",
         trading_calendar=get_calendar(CALENDAR),
         benchmark_returns=pd.Series(0.0, index=first),
@@ -93,6 +106,26 @@ def _sma_cross(context: Any, data: Any) -> None:
     change = target - context.portfolio.positions[asset].amount
     if change:
         order(asset, change)
+
+
+def _top_returns(days: int) -> Callable[[Any, Any], None]:
+    from zipline.api import order
+
+    closes: deque[np.ndarray] = deque(maxlen=127)
+
+    def handle_data(context: Any, data: Any) -> None:
+        context.day += 1
+        closes.append(data.current(context.assets, "close")[context.assets].to_numpy())
+        if context.day <= 126 or context.day == days:
+            return
+        equity, chosen = context.portfolio.portfolio_value, set(best(np.array(closes)))
+        for column, asset in enumerate(context.assets):
+            target = math.floor(0.0475 * equity / closes[-1][column]) if column in chosen else 0
+            change = target - context.portfolio.positions[asset].amount
+            if change:
+                order(asset, change)
+
+    return handle_data
 
 
 if __name__ == "__main__":
