@@ -10,22 +10,38 @@ from streams.broker import Broker
 from streams.errors import DecodeError, MissingData
 from streams.record import Envelope, Event, Received, TopicPartition
 from streams.serde import Serde
-from streams.slices import Frontier, Phase, Role, SliceInbox
+from streams.slices import Frontier, Phase, Role, SliceInbox, Work
 from streams.topics import BARS, INSTRUMENTS, TICKS
 
-_READ = Role("account", (Phase("read", (TICKS.name, BARS.name)),))
+REPLAYED = (TICKS.name, BARS.name)
+"""The topics of market data."""
+_READ = Role("account", (Phase("read", REPLAYED),))
 
 
 async def slices_of_log(
     broker: Broker, serde: Serde, start: int | None = None, end: int | None = None, prefix: str = ""
 ) -> AsyncIterator[Sequence[Row]]:
-    """Yield the rows of each slice from `ticks` and `bars` whose time lies in [start, end), ns UTC; None is open.
+    """Yield the rows of each slice that has some; arguments and errors as closed_slices."""
+    found = False
+    async for work in closed_slices(broker, serde, start, end, prefix):
+        rows = _rows(work.events)
+        if rows:
+            found = True
+            yield rows
+    if not found:
+        raise MissingData(f"the log holds no slice from {start} to {end} ns")
+
+
+async def closed_slices(
+    broker: Broker, serde: Serde, start: int | None = None, end: int | None = None, prefix: str = ""
+) -> AsyncIterator[Work]:
+    """Yield each slice on `ticks` and `bars` whose time lies in [start, end), ns UTC, with its closings; None is open.
 
     Reading begins at the offsets for the start's time (records are stamped when they were recorded, so a history that
     was fed later is read from its beginning) and ends with what was there at the call. prefix: of a replayed run's
-    topics, such as bt.<run_id>. Raises MissingData where the log holds no slice in the range.
+    topics, such as bt.<run_id>. Raises MissingData where the topics are not there.
     """
-    names = {prefix + topic.name: topic.name for topic in (TICKS, BARS)}
+    names = {prefix + name: name for name in REPLAYED}
     counts = await broker.topics()
     missing = [name for name in names if name not in counts]
     if missing:
@@ -33,7 +49,6 @@ async def slices_of_log(
     places = [TopicPartition(name, partition) for name in names for partition in range(counts[name])]
     ends = await broker.ends(places)
     inbox = SliceInbox(_READ, 0, {"instrument": counts[prefix + BARS.name], "account": 1}, {}, Frontier())
-    found = False
     async with broker.reader(await _starts(broker, places, start)) as reader:
         while any(reader.position(place) < ends[place] for place in places):
             for record in await reader.poll(0.5):
@@ -41,12 +56,8 @@ async def slices_of_log(
                     inbox.offer(_event(record, names, serde))
             while (work := inbox.next()) is not None:
                 assert work.slice is not None
-                rows = _rows(work.events)
-                if rows and (start is None or work.slice >= start) and (end is None or work.slice < end):
-                    found = True
-                    yield rows
-    if not found:
-        raise MissingData(f"the log holds no slice from {start} to {end} ns")
+                if (start is None or work.slice >= start) and (end is None or work.slice < end):
+                    yield work
 
 
 async def _starts(broker: Broker, places: Sequence[TopicPartition], start: int | None) -> Mapping[TopicPartition, int]:
@@ -59,7 +70,15 @@ async def _starts(broker: Broker, places: Sequence[TopicPartition], start: int |
 
 
 def _event(record: Received, names: Mapping[str, str], serde: Serde) -> Event:
-    plain = Received(names[record.topic], record.partition, record.offset, record.key, record.value, record.headers, 0)
+    plain = Received(
+        names[record.topic],
+        record.partition,
+        record.offset,
+        record.key,
+        record.value,
+        record.headers,
+        record.timestamp_ms,
+    )
     try:
         return Event(serde.decode(record.value), Envelope.from_headers(record.headers), plain)
     except DecodeError as error:

@@ -15,6 +15,7 @@ from infra.cli.exits import FAILED, report, session
 from infra.cli.feed import feed
 from infra.cli.orchestrator import orchestrator
 from infra.cli.pool import pool
+from infra.cli.replay import replay
 from infra.cli.status import status
 from infra.cli.stop import stop
 from infra.cli.submit import submit
@@ -38,7 +39,7 @@ def _whole_call(
     session.debug = debug
 
 
-for command in (demo, backtest, up, orchestrator, pool, submit, stop, feed, status, topics, trace):
+for command in (demo, backtest, replay, up, orchestrator, pool, submit, stop, feed, status, topics, trace):
     app.command()(command)
 app.add_typer(broker, name="broker")
 app.add_typer(check, name="check")

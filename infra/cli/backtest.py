@@ -14,6 +14,7 @@ from infra.cli.tested import Asked, fill_of, gathered, opened
 from orchestrator.artifacts import write
 from orchestrator.backtest import Backtest, run_backtest
 from orchestrator.lookahead import Finding, check_lookahead
+from orchestrator.republish import prefix_of
 from orchestrator.settings import Settings
 from streams.errors import DataError
 
@@ -33,13 +34,14 @@ def backtest(
     fill: Fill = "next_open",
     capital: Annotated[float | None, typer.Option(help="Cash at the start.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for result.json, equity, orders and fills.")] = None,
+    replayed: Annotated[str, typer.Option(help="With --source topic: the run_id of a replay to read.")] = "",
     config: Config = None,
     kafka: Kafka = None,
     prefix: Prefix = None,
     json: Json = False,
 ) -> None:
     """Replay history through the pools that trade live, in one process."""
-    asked = Asked(file, source, start, end, fill_of(fill), initial_cash=_positive(capital))
+    asked = Asked(file, source, start, end, fill_of(fill), initial_cash=_positive(capital), prefix=prefix_of(replayed))
     done = asyncio.run(_backtest(asked, settings_of(config, kafka, None, prefix)))
     if out is not None:
         for path in write(done, out):

@@ -21,20 +21,23 @@ from infra.cli.app import run as finagent
 from orchestrator import FinAgentOrchestrator, SandboxEnvironment, SandboxMode, TestScenario
 from orchestrator.artifacts import write
 from orchestrator.backtest import BacktestPlan, run_backtest
+from orchestrator.client import Client
 from orchestrator.lookahead import check_lookahead
 from orchestrator.market_log import instruments_of_log, slices_of_log
 from orchestrator.replay import Replay
+from orchestrator.republish import Range, republish
 from orchestrator.settings import Settings, load
 from orchestrator.strategy import TradingStrategy
 from orchestrator.strategy_file import load_strategy
 from orchestrator.wiring import all_kinds, context_of, partitions_of, pools_of
-from schemas import Bar, Signal
+from schemas import Bar, Signal, StopStrategy
 from streams.broker import Broker
-from streams.clock import WallClock
-from streams.errors import ConfigError, FinAgentError, InvalidData
+from streams.clock import ManualClock, WallClock
+from streams.errors import ConfigError, FinAgentError, InvalidData, MissingData
 from streams.host import create_topology
 from streams.kafka_broker import KafkaBroker, KafkaOptions
-from streams.record import Event
+from streams.memory_broker import MemoryBroker
+from streams.record import Event, TopicPartition
 from streams.serde import Serde
 from tests.system.cluster import DECISIONS, SYMBOLS, decisions, half_year, rotation, run
 
@@ -108,7 +111,7 @@ async def test_csv_parquet_and_a_kafka_topic_give_the_same_equity(
         await asyncio.to_thread(command, capsys, "backtest", str(strategy), "--source", str(tmp_path / name), "--json")
         for name in ("bars.csv", "bars.parquet")
     ]
-    for partitions in (1, 3):
+    for partitions in (1, 3, 8):
         broker = KafkaBroker(KafkaOptions(kafka_bootstrap, prefix=f"{prefix}{partitions}."))
         await broker.start()
         try:
@@ -137,7 +140,56 @@ async def on_topic(broker: Broker, settings: Settings, strategy: Path, partition
         synthetic=False,
         initial_cash=loaded.run.initial_cash or settings.sandbox.initial_capital,
     )
-    return (await run_backtest(made, slices_of_log(broker, Serde()), pools_of(settings))).result()
+    first = (await run_backtest(made, slices_of_log(broker, Serde()), pools_of(settings))).result()
+    copied = await republish(broker, Serde(), WallClock(), Range("copy"))
+    assert copied[0] == first["manifest"]["slices"]
+    copy = slices_of_log(broker, Serde(), prefix=Range("copy").prefix)
+    again = (await run_backtest(made, copy, pools_of(settings))).result()
+    assert again == first, "a backtest on the republished topics is the backtest on the topics"
+    return first
+
+
+async def published() -> MemoryBroker:
+    """Return a log with 20 slices, and a command recorded after the tenth."""
+    broker, serde, clock = MemoryBroker(), Serde(), ManualClock(1_000_000_000)
+    counts = {"instrument": 2, "account": 1, "workflow": 1, "single": 1}
+    await create_topology(broker, counts, ())
+    async with Feed.open(broker, counts, clock, serde) as feed, Client.open(broker, serde, clock) as client:
+        for number, rows in enumerate(half_year()[:20]):
+            clock.advance_to((number + 1) * 1_000_000_000)
+            await feed.publish([rows])
+            if number == 9:
+                clock.advance_to(clock.now() + 1_000_000)
+                await client.submit(StopStrategy(workflow_id="w", ts_event=1, run_id="w"))
+    return broker
+
+
+async def test_a_replay_copies_a_range_with_its_commands_in_their_place() -> None:
+    broker = await published()
+    slices = half_year()[:20]
+    start, end = slices[5][0].ts_event, slices[15][0].ts_event
+    clock = WallClock()
+    copied, _ = await republish(broker, Serde(), clock, Range("r", start, end, commands=True))
+    assert copied == 10
+    rows = [rows async for rows in slices_of_log(broker, Serde(), prefix="bt.r.")]
+    assert [row for each in rows for row in each] == [row for each in slices[5:15] for row in each]
+    (command,) = broker.partition_log(TopicPartition("bt.r.commands", 0))
+    (original,) = broker.partition_log(TopicPartition("commands", 0))
+    assert (command.value, command.headers) == (original.value, original.headers)
+    with pytest.raises(ConfigError, match="was replayed before"):
+        await republish(broker, Serde(), clock, Range("r"))
+    with pytest.raises(MissingData, match="no slice in the range"):
+        await republish(broker, Serde(), clock, Range("empty", start=end * 2))
+
+
+async def test_a_replay_keeps_the_pace_that_is_asked_for() -> None:
+    broker = await published()
+    slices = half_year()[:20]
+    span = slices[19][0].ts_event - slices[0][0].ts_event
+    clock = WallClock()
+    began = clock.now()
+    await republish(broker, Serde(), clock, Range("paced", speed=span / 300_000_000))
+    assert clock.now() - began >= 300_000_000
 
 
 async def test_two_runs_write_the_same_bytes(settings: Settings, tmp_path: Path) -> None:
