@@ -47,8 +47,13 @@ class Prices:
 
     values: NDArray[np.float64]
     """Closes or trade prices in time order, shape (n,)."""
-    row_id: str
-    """Id of the last row."""
+    last: Bar | TickBlock
+    """What the last row stands in."""
+
+    @property
+    def row_id(self) -> str:
+        """Return the id of the last row."""
+        return bar_id(self.last) if isinstance(self.last, Bar) else tick_id(self.last, len(self.last) - 1)
 
 
 @dataclass(frozen=True)
@@ -77,16 +82,18 @@ class Slice:
     def prices(self) -> dict[str, Prices]:
         """Return the prices by instrument: trades, and closes of bars, in time order."""
         rows: dict[str, list[NDArray[np.float64]]] = {}
-        last: dict[str, str] = {}
+        last: dict[str, Bar | TickBlock] = {}
         for event in self.events:
             message = event.message
-            if isinstance(message, Bar):
-                rows.setdefault(message.instrument_id, []).append(np.array([message.close]))
-                last[message.instrument_id] = bar_id(message)
-            elif isinstance(message, TickBlock):
-                rows.setdefault(message.instrument_id, []).append(message.price)
-                last[message.instrument_id] = tick_id(message, len(message) - 1)
-        return {name: Prices(np.concatenate(values), last[name]) for name, values in sorted(rows.items())}
+            if isinstance(message, Bar | TickBlock):
+                values = np.array([message.close]) if isinstance(message, Bar) else message.price
+                rows.setdefault(message.instrument_id, []).append(values)
+                last[message.instrument_id] = message
+        return {name: Prices(_joined(values), last[name]) for name, values in sorted(rows.items())}
+
+
+def _joined(parts: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def bar_id(row: Bar | CorporateAction) -> str:

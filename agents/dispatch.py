@@ -49,10 +49,19 @@ class Dispatch:
     def __post_init__(self) -> None:
         self._family = owner_of(self.pool)
         self._traded: dict[str, frozenset[str]] = {}
+        self._mine: tuple[tuple[str, ...], int, dict[str, StrategyStarted]] = ((), -1, {})
+        last = self.pool.place.phases[-1].name if self.pool.place else None
+        self._closers: dict[str | None, list[Handler]] = {}
+        for handler in self.pool.handlers:
+            if not handler.types:
+                self._closers.setdefault(handler.phase or last, []).append(handler)
 
     def slice(self, work: Work) -> list[Output]:
         """Handle a phase of a slice: each event, then the phase's close."""
         assert work.slice is not None
+        assert work.phase is not None
+        if not work.events and work.phase.name not in self._closers:
+            return []
         context = self._context(work.slice, work.runs)
         outputs = [output for event in work.events for output in self._handled(event, context)]
         outputs += self._closed(work, context)
@@ -65,10 +74,17 @@ class Dispatch:
     def _owns(self, key: str) -> bool:
         return partition_of(key, self.partitions[self._family]) == self.partition
 
-    def _context(self, ts: int, runs: Sequence[str]) -> Context:
-        active = {run: self.runs[run] for run in sorted(runs) if run in self.runs}
-        mine = {run: started for run, started in active.items() if self._owns(started.account_id)}
-        return Context(self.pool.name, self.partition, ts, self.states, mine, self.runs, self._owns)
+    def _context(self, ts: int, runs: tuple[str, ...]) -> Context:
+        return Context(self.pool.name, self.partition, ts, self.states, self._owned(runs), self.runs, self._owns)
+
+    def _owned(self, runs: tuple[str, ...]) -> dict[str, StrategyStarted]:
+        """Return the active runs whose accounts this task owns; they are the same for many slices."""
+        known, count, mine = self._mine
+        if runs != known or count != len(self.runs):
+            active = {run: self.runs[run] for run in sorted(runs) if run in self.runs}
+            mine = {run: started for run, started in active.items() if self._owns(started.account_id)}
+            self._mine = (runs, len(self.runs), mine)
+        return mine
 
     def _handlers(self, kind: type[Message]) -> tuple[Handler, ...]:
         found = self._by_type.get(kind)
@@ -97,11 +113,9 @@ class Dispatch:
     def _closed(self, work: Work, context: Context) -> Iterator[Output]:
         assert work.phase is not None
         assert work.slice is not None
-        last = self.pool.place.phases[-1].name if self.pool.place else None
         slice_ = Slice(work.slice, work.events, context.runs)
-        for handler in self.pool.handlers:
-            if not handler.types and (handler.phase or last) == work.phase.name:
-                yield from self._call_for_slice(handler, slice_, context, work)
+        for handler in self._closers.get(work.phase.name, ()):
+            yield from self._call_for_slice(handler, slice_, context, work)
 
     def _call_for_slice(self, handler: Handler, slice_: Slice, context: Context, work: Work) -> Iterator[Output]:
         for key, arguments in self._bindings(handler, context, None, None):

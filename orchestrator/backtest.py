@@ -104,11 +104,11 @@ class Backtest:
     run: StrategyStarted
     slices: int = 0
     rows: int = 0
-    times: list[int] = field(default_factory=list)
-    equity: list[float] = field(default_factory=list)
-    orders: list[SubmitOrder] = field(default_factory=list)
-    fills: list[OrderFilled] = field(default_factory=list)
-    denials: list[OrderDenied] = field(default_factory=list)
+    times: list[int] = field(default_factory=list, repr=False)
+    equity: list[float] = field(default_factory=list, repr=False)
+    orders: list[SubmitOrder] = field(default_factory=list, repr=False)
+    fills: list[OrderFilled] = field(default_factory=list, repr=False)
+    denials: list[OrderDenied] = field(default_factory=list, repr=False)
     signals: int = 0
     data_hash: str = ""
 

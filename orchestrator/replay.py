@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from agents.context import bar_id, tick_id
+from agents.context import tick_id
 from agents.data.adjustments import check_times, learn
 from agents.data.feed import Row
 from agents.dispatch import Dispatch
@@ -17,13 +17,14 @@ from agents.pool import AgentPool
 from schemas import Message, StrategyStarted, TickBlock
 from streams.errors import ConfigError, InvalidData
 from streams.record import Envelope, Event, Received
-from streams.slices import FEED, Phase, Work, total_order
+from streams.slices import FEED, ROLES, Work, total_order
 from streams.state import State
 from streams.task import Output, addressed
 
 S = TypeVar("S", bound=State)
 Sink = Callable[[str, Event], None]
 """Told of each decision: its topic and the event."""
+_PHASES = {(name, phase.name): phase for name, role in ROLES.items() for phase in role.phases}
 _ONE_PARTITION = {"account": 1, "instrument": 1, "workflow": 1, "single": 1}
 
 
@@ -75,24 +76,25 @@ class Replay:
         check_times(ts, self._last, rows)
         self._adjustments = learn(self._adjustments, rows)
         self._last = ts
-        data = sorted((self._event(row, ts) for row in rows), key=total_order)
+        data = _ordered([self._event(row, ts) for row in rows])
         fills = self._run("execution", "match", ts, data)
         # The venue took the last slice's orders in after the ledger had closed it: those reports come first now.
         reports, self._accepted = [*self._accepted, *fills], []
-        marks = sorted([*data, *reports], key=total_order) if reports else data
+        marks = _ordered([*data, *reports]) if reports else data
         self._run("portfolio", "mark", ts, marks)
         cancels = self._run("risk", "mark", ts, marks)
         signals = [signal for name in self._alphas for signal in self._run(name, "decide", ts, data)]
-        targets = self._run("portfolio", "construct", ts, sorted(signals, key=total_order))
-        orders = self._run("risk", "control", ts, sorted(targets, key=total_order))
-        self._accepted = self._run("execution", "accept", ts, sorted([*cancels, *orders], key=total_order))
+        targets = self._run("portfolio", "construct", ts, _ordered(signals))
+        orders = self._run("risk", "control", ts, _ordered(targets))
+        self._accepted = self._run("execution", "accept", ts, _ordered([*cancels, *orders]))
         return ts
 
     def _run(self, pool: str, phase: str, ts: int, events: Sequence[Event]) -> list[Event]:
         """Run a phase and return what other pools take of its outputs."""
         dispatch = self._dispatches[pool]
-        assert dispatch.pool.place is not None
-        outputs = dispatch.slice(Work(_phase(dispatch, phase), ts, events, self._runs))
+        outputs = dispatch.slice(Work(_PHASES[str(dispatch.pool.role), phase], ts, events, self._runs))
+        if not outputs:
+            return []
         counts: dict[tuple[str, ...], int] = {}
         made = [self._made(output, pool, ts, counts) for output in outputs]
         for event in made:
@@ -101,10 +103,12 @@ class Replay:
 
     def _event(self, row: Row, ts: int) -> Event:
         if isinstance(row, TickBlock):
-            return self._placed(
-                row, "ticks", row.instrument_id, Envelope(tick_id(row, 0), "TickBlock", FEED, ts, "", "", ts)
-            )
-        return self._placed(row, "bars", row.instrument_id, Envelope(bar_id(row), "Bar", FEED, ts, "", "", ts))
+            name, message_id = "ticks", tick_id(row, 0)
+        else:
+            # A bar's id is worked out where it becomes a cause.
+            name, message_id = "bars", ""
+        envelope = Envelope(message_id, type(row).__name__, FEED, ts, str(ts), message_id, ts)
+        return self._placed(row, name, row.instrument_id, envelope)
 
     def _made(self, output: Output, pool: str, ts: int, counts: dict[tuple[str, ...], int]) -> Event:
         name, key, message_id = addressed(output, pool, counts)
@@ -125,6 +129,5 @@ def _dispatch(pool: AgentPool) -> Dispatch:
     return Dispatch(pool, 0, _ONE_PARTITION, PlainStates(), {}, refuse)
 
 
-def _phase(dispatch: Dispatch, name: str) -> Phase:
-    assert dispatch.pool.place is not None
-    return next(phase for phase in dispatch.pool.place.phases if phase.name == name)
+def _ordered(events: list[Event]) -> list[Event]:
+    return sorted(events, key=total_order) if len(events) > 1 else events

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from pydantic import BaseModel, ConfigDict, Field
 
 YEAR_NS = 365 * 86_400 * 10**9
@@ -19,7 +21,7 @@ class FinancingModel(BaseModel):
     cash_rate: float = Field(default=0.0, ge=0)
     """Received on cash above zero; the proceeds of shorts are part of cash."""
 
-    @property
+    @cached_property
     def charges(self) -> bool:
         """Return whether any rate is not 0."""
         return self != NO_FINANCING
