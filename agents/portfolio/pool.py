@@ -81,22 +81,12 @@ def build(*, initial_capital: float, headroom: float, financing: FinancingModel 
     @pool.on
     def on_signal(signal: Signal, context: Context) -> None:
         """Refuse a signal of a run that is not active here, or on what the run does not trade."""
-        run = context.runs.get(signal.run_id)
-        if run is None or run.account_id != signal.account_id:
-            raise ConfigError(f"run {signal.run_id!r} with account {signal.account_id!r} is not active")
-        if signal.instrument_id not in {instrument.instrument_id for instrument in run.instruments}:
-            raise ConfigError(f"run {signal.run_id!r} does not trade {signal.instrument_id}")
+        _check(signal, context)
 
     @pool.on(phase="construct")
     def on_signals(slice_: Slice, context: Context) -> Iterator[Because]:
         """Size the targets of each run."""
-        by_run: dict[str, list[tuple[str, Signal]]] = {}
-        for message_id, signal in slice_.of(Signal):
-            by_run.setdefault(signal.run_id, []).append((message_id, signal))
-        for run_id, signals in sorted(by_run.items()):
-            run = context.runs[run_id]
-            for proposal in propose(context.state(Ledger, run.account_id), run, signals, slice_.ts, headroom=headroom):
-                yield Because(proposal, proposal.signal_id)
+        return _proposals(slice_, context, headroom)
 
     @pool.step("construct_targets")
     def construct_targets(parameters: TargetParameters, inputs: Inputs, step: StepContext) -> dict[str, Any]:
@@ -104,6 +94,24 @@ def build(*, initial_capital: float, headroom: float, financing: FinancingModel 
         return _targets(parameters, parameters.capital or initial_capital, headroom, inputs, step)
 
     return pool
+
+
+def _check(signal: Signal, context: Context) -> None:
+    run = context.runs.get(signal.run_id)
+    if run is None or run.account_id != signal.account_id:
+        raise ConfigError(f"run {signal.run_id!r} with account {signal.account_id!r} is not active")
+    if signal.instrument_id not in {instrument.instrument_id for instrument in run.instruments}:
+        raise ConfigError(f"run {signal.run_id!r} does not trade {signal.instrument_id}")
+
+
+def _proposals(slice_: Slice, context: Context, headroom: float) -> Iterator[Because]:
+    by_run: dict[str, list[tuple[str, Signal]]] = {}
+    for message_id, signal in slice_.of(Signal):
+        by_run.setdefault(signal.run_id, []).append((message_id, signal))
+    for run_id, signals in sorted(by_run.items()):
+        run = context.runs[run_id]
+        for proposal in propose(context.state(Ledger, run.account_id), run, signals, slice_.ts, headroom=headroom):
+            yield Because(proposal, proposal.signal_id)
 
 
 def _targets(
