@@ -14,7 +14,7 @@ from streams.errors import ConfigError, DecodeError, MissingData
 from streams.record import Envelope, Received, Record, TopicPartition
 from streams.serde import Serde
 from streams.slices import Work
-from streams.topics import COMMANDS, INSTRUMENTS
+from streams.topics import BARS, COMMANDS, INSTRUMENTS
 
 BATCH = 200
 """Slices in one transaction where there is no pace to keep."""
@@ -30,6 +30,10 @@ class Range:
     """First slice, ns UTC."""
     end: int | None = None
     """Slices from here on are left out, ns UTC."""
+    start_offset: int | None = None
+    """First offset on partition 0 of `bars`, where every slice is closed: a slice counts by its closing there."""
+    end_offset: int | None = None
+    """Slices closed at this offset or later are left out."""
     speed: float = 0.0
     """Event time per real time; 0: as fast as possible."""
     commands: bool = False
@@ -99,6 +103,8 @@ async def _paced(broker: Broker, serde: Serde, clock: Clock, wanted: Range) -> A
     batch: list[Work] = []
     async for work in closed_slices(broker, serde, wanted.start, wanted.end):
         assert work.slice is not None
+        if not _within(work, wanted):
+            continue
         batch.append(work)
         if wanted.speed > 0:
             began = began or (work.slice, clock.now())
@@ -109,6 +115,16 @@ async def _paced(broker: Broker, serde: Serde, clock: Clock, wanted: Range) -> A
             batch = []
     if batch:
         yield batch
+
+
+def _within(work: Work, wanted: Range) -> bool:
+    offset = next(
+        closing.record.offset
+        for closing in work.closings
+        if (closing.record.topic, closing.record.partition) == (BARS.name, 0)
+    )
+    begin, end = wanted.start_offset or 0, wanted.end_offset
+    return begin <= offset and (end is None or offset < end)
 
 
 async def _recorded(broker: Broker, name: str) -> list[Received]:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from infra.cli.definition import overrides_of
 from infra.cli.options import Config, Json, Kafka, Prefix, settings_of
 from infra.cli.output import as_json, say, table
 from infra.cli.tested import Asked, fill_of, gathered, opened
@@ -23,6 +24,9 @@ File = Annotated[str, typer.Argument(help="Strategy file (YAML), or module:attr.
 Source = Annotated[str, typer.Option(help="sample, a .csv or .parquet file, synthetic:SEED, or topic (with --kafka).")]
 Start = Annotated[str, typer.Option(help="First session or time, ISO.")]
 End = Annotated[str, typer.Option(help="Last session (included), ISO.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A parameter of the strategy; repeatable.")
+]
 Fill = Annotated[str, typer.Option(help="next_open, next_close, next_tick or same_close.")]
 
 
@@ -35,13 +39,23 @@ def backtest(
     capital: Annotated[float | None, typer.Option(help="Cash at the start.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for result.json, equity, orders and fills.")] = None,
     replayed: Annotated[str, typer.Option(help="With --source topic: the run_id of a replay to read.")] = "",
+    changes: Set = None,
     config: Config = None,
     kafka: Kafka = None,
     prefix: Prefix = None,
     json: Json = False,
 ) -> None:
     """Replay history through the pools that trade live, in one process."""
-    asked = Asked(file, source, start, end, fill_of(fill), initial_cash=_positive(capital), prefix=prefix_of(replayed))
+    asked = Asked(
+        file,
+        source,
+        start,
+        end,
+        fill_of(fill),
+        initial_cash=_positive(capital),
+        prefix=prefix_of(replayed),
+        changes=overrides_of(changes or ()),
+    )
     done = asyncio.run(_backtest(asked, settings_of(config, kafka, None, prefix)))
     if out is not None:
         for path in write(done, out):
@@ -60,13 +74,14 @@ def lookahead(
     start: Start = "",
     end: End = "",
     cuts: Annotated[int, typer.Option(help="Points at which the future is taken away.", min=1)] = 5,
+    changes: Set = None,
     config: Config = None,
     kafka: Kafka = None,
     prefix: Prefix = None,
     json: Json = False,
 ) -> None:
     """Cut the future off, and change it: decisions up to then must stay the same."""
-    asked = Asked(file, source, start, end)
+    asked = Asked(file, source, start, end, changes=overrides_of(changes or ()))
     findings = asyncio.run(_lookahead(asked, settings_of(config, kafka, None, prefix), cuts))
     if json:
         as_json({"lookahead": bool(findings), "findings": [finding.__dict__ for finding in findings]})

@@ -21,6 +21,8 @@ def replay(
     run_id: Annotated[str, typer.Argument(help="Names the copy: topics bt.RUN_ID.ticks, bt.RUN_ID.bars ...")],
     start: Annotated[str, typer.Option(help="First slice, ISO date or time.")] = "",
     end: Annotated[str, typer.Option(help="Last date (included), or time, ISO.")] = "",
+    start_offset: Annotated[int | None, typer.Option(help="First offset on bars, partition 0.", min=0)] = None,
+    end_offset: Annotated[int | None, typer.Option(help="Offset on bars, partition 0, to stop before.", min=0)] = None,
     speed: Annotated[float, typer.Option(help="Event time per real time; 0: as fast as possible.", min=0)] = 0.0,
     commands: Annotated[bool, typer.Option("--commands", help="Republish the commands too.")] = False,
     config: Config = None,
@@ -32,7 +34,7 @@ def replay(
     settings = settings_of(config, kafka, None, prefix)
     need_kafka(settings)
     bounds = (start_ns(start) if start else None, end_ns(end) if end else None)
-    wanted = Range(run_id, *bounds, speed=speed, commands=commands)
+    wanted = Range(run_id, *bounds, start_offset, end_offset, speed=speed, commands=commands)
     slices, records = asyncio.run(_replay(settings, wanted))
     if json:
         as_json(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import get_args
+from dataclasses import dataclass, field
+from typing import Any, get_args
 
 from agents.data.feed import Row
 from agents.data.reference import Reference
+from agents.data.requirements import check_required
 from agents.execution.venue import FillAt
 from agents.pool import AgentPool
 from infra.cli.connection import connected
@@ -20,7 +21,7 @@ from orchestrator.market_log import instruments_of_log, slices_of_log
 from orchestrator.settings import Settings
 from orchestrator.strategy_file import LoadedStrategy, load_strategy
 from orchestrator.wiring import pools_of
-from schemas import Instrument
+from schemas import Bar, Instrument, TickBlock
 from streams.errors import ConfigError, UnknownSymbol
 from streams.serde import Serde
 
@@ -45,6 +46,8 @@ class Asked:
     initial_cash: float | None = None
     prefix: str = ""
     """Before the source topics' names, such as bt.<run_id>."""
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """Parameters of the strategy that replace the file's."""
 
 
 @dataclass(frozen=True)
@@ -72,14 +75,14 @@ def fill_of(name: str) -> FillAt:
 @asynccontextmanager
 async def opened(asked: Asked, settings: Settings) -> AsyncIterator[Tested]:
     """Open the source and make the plan."""
-    loaded = load_strategy(asked.file)
+    loaded = load_strategy(asked.file, asked.changes)
     if asked.source != TOPIC:
         wanted = Wanted(
             tuple(loaded.strategy.symbols), asked.start, asked.end, "", asked.window_ns, "", 10_000, Reference()
         )
         source = open_source(asked.source, wanted)
         plan = _plan(loaded, settings, asked, source.instruments, (source.name, source.synthetic))
-        yield Tested(plan, _following(source.slices), loaded)
+        yield Tested(plan, _checked(_following(source.slices), loaded, asked.fill), loaded)
         return
     need_kafka(settings)
     async with connected(settings) as broker:
@@ -88,7 +91,7 @@ async def opened(asked: Asked, settings: Settings) -> AsyncIterator[Tested]:
         bounds = (start_ns(asked.start) if asked.start else None, end_ns(asked.end) if asked.end else None)
         slices = slices_of_log(broker, Serde(), *bounds, prefix=asked.prefix)
         plan = _plan(loaded, settings, asked, instruments, (f"topics {asked.prefix}ticks, {asked.prefix}bars", False))
-        yield Tested(plan, slices, loaded)
+        yield Tested(plan, _checked(slices, loaded, asked.fill), loaded)
 
 
 def _plan(
@@ -122,6 +125,26 @@ def _resolve(symbol: str, known: Sequence[Instrument]) -> Instrument:
 async def _following(slices: Iterable[Sequence[Row]]) -> AsyncIterator[Sequence[Row]]:
     for rows in slices:
         yield rows
+
+
+async def _checked(slices: Slices, loaded: LoadedStrategy, fill: FillAt) -> AsyncIterator[Sequence[Row]]:
+    """Refuse data that lacks what the strategy requires, or that the fill rule never fills on."""
+    begun = False
+    async for rows in slices:
+        if not begun:
+            check_required(loaded.required_data, {name for row in rows for name in _columns(row)})
+            if fill == "next_tick" and not any(isinstance(row, TickBlock) for row in rows):
+                raise ConfigError(
+                    "fill rule next_tick needs ticks and the source has bars; take next_open or next_close"
+                )
+            begun = True
+        yield rows
+
+
+def _columns(row: Row) -> tuple[str, ...]:
+    if isinstance(row, Bar):
+        return ("open", "high", "low", "close", *(("volume",) if row.volume else ()))
+    return ("price", "size") if isinstance(row, TickBlock) else ()
 
 
 async def gathered(slices: Slices) -> list[Sequence[Row]]:

@@ -176,6 +176,14 @@ async def test_a_replay_copies_a_range_with_its_commands_in_their_place() -> Non
     (command,) = broker.partition_log(TopicPartition("bt.r.commands", 0))
     (original,) = broker.partition_log(TopicPartition("commands", 0))
     assert (command.value, command.headers) == (original.value, original.headers)
+    closings = [
+        record.offset
+        for record in broker.partition_log(TopicPartition("bars", 0))
+        if dict(record.headers)["ce_type"] == b"finagent.SliceClosed"
+    ]
+    await republish(broker, Serde(), clock, Range("o", start_offset=closings[3], end_offset=closings[7]))
+    rows = [rows async for rows in slices_of_log(broker, Serde(), prefix="bt.o.")]
+    assert [row for each in rows for row in each] == [row for each in slices[3:7] for row in each]
     with pytest.raises(ConfigError, match="was replayed before"):
         await republish(broker, Serde(), clock, Range("r"))
     with pytest.raises(MissingData, match="no slice in the range"):
@@ -328,3 +336,18 @@ def command(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, An
     assert ended.value.code == 0
     result: dict[str, Any] = json.loads(capsys.readouterr().out)
     return result
+
+
+def test_a_fill_rule_that_never_fills_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    strategy = str(ROOT / "examples" / "strategies" / "momentum.yaml")
+    with pytest.raises(SystemExit) as ended:
+        finagent(("backtest", strategy, "--end", "2012-12-31", "--start", "2012-01-03", "--fill", "next_tick"))
+    assert ended.value.code == 1
+    assert "next_tick needs ticks and the source has bars" in capsys.readouterr().err
+
+
+def test_a_parameter_is_set_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    strategy = str(ROOT / "examples" / "strategies" / "momentum.yaml")
+    period = ("--start", "2012-01-03", "--end", "2012-06-29", "--json")
+    results = [command(capsys, "backtest", strategy, *period, "--set", f"position_size={size}") for size in (0.1, 0.2)]
+    assert results[0]["final_equity"] != results[1]["final_equity"]
