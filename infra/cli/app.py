@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -32,8 +33,17 @@ app = typer.Typer(
 )
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"finagent {version('finagent-orchestration')}")
+        raise typer.Exit
+
+
 @app.callback()
 def _whole_call(
+    _asked: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Log at DEBUG, and show tracebacks.")] = False,
 ) -> None:
     session.debug = debug

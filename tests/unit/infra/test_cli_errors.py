@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -21,6 +22,10 @@ from tests.unit.infra.conftest import Run
 
 def test_help_ends_well(run: Run) -> None:
     assert run("--help").code == 0
+
+
+def test_the_version_is_that_of_the_distribution(run: Run) -> None:
+    assert run("--version").out == f"finagent {version('finagent-orchestration')}\n"
 
 
 @pytest.mark.parametrize(
