@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Self
@@ -13,15 +14,16 @@ from agents.data.adjustments import check_times, learn
 from schemas import Bar, CorporateAction, Instrument, Message, SliceClosed, StrategyStarted, StrategyStopped, TickBlock
 from streams.broker import Broker, Reader, Transactions, partition_of
 from streams.clock import Clock
-from streams.errors import InvalidData
+from streams.errors import DecodeError, InvalidData
 from streams.ids import derive_id, slice_id
-from streams.record import Envelope, Record, TopicPartition
+from streams.record import Envelope, Received, Record, TopicPartition
 from streams.serde import Serde
 from streams.slices import FEED
 from streams.state import State, StateTable
 from streams.topics import BARS, INSTRUMENTS, STRATEGIES, TICKS, Topic
 
 Row = Bar | TickBlock | CorporateAction
+log = logging.getLogger("finagent.feed")
 _STRATEGIES = TopicPartition(STRATEGIES.name, 0)
 
 
@@ -87,9 +89,15 @@ class Feed:
         end = (await self._broker.ends([_STRATEGIES]))[_STRATEGIES]
         while self._strategies.position(_STRATEGIES) < end:
             for record in await self._strategies.poll(0.5):
-                self._learn(self._serde.decode(record.value))
+                self._learn(record)
 
-    def _learn(self, message: Message) -> None:
+    def _learn(self, record: Received) -> None:
+        try:
+            message = self._serde.decode(record.value)
+        except DecodeError as error:
+            # The pools, which read the topic too, set the record aside.
+            log.warning("%s is passed over: %s", record.place, error)
+            return
         if isinstance(message, StrategyStarted):
             self._active[message.run_id] = message
         elif isinstance(message, StrategyStopped):

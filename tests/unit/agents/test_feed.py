@@ -11,7 +11,7 @@ from agents.data.feed import Feed
 from schemas import Bar, SliceClosed, StrategyStopped, TickBlock
 from streams.broker import partition_of
 from streams.errors import Fenced, InvalidData
-from streams.record import Envelope
+from streams.record import Envelope, Record
 from tests.dataplane import SERDE, START, Plane, bar, instrument, started
 
 THREE = {"account": 1, "instrument": 3, "workflow": 1, "single": 1}
@@ -201,3 +201,11 @@ async def test_bars_of_one_slice_may_close_at_different_times() -> None:
 
 def envelope_of(record) -> Envelope:
     return Envelope.from_headers(record.headers)
+
+
+async def test_what_cannot_be_read_on_strategies_does_not_stop_the_feed() -> None:
+    made = await plane()
+    await made.broker.publish([Record("strategies", "run", b"garbage"), Record("strategies", "gone", None)])
+    async with opened(made) as feed:
+        assert await feed.publish(DAYS) == 3
+        assert feed.active == {}
