@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -104,8 +105,10 @@ class Backtest:
     run: StrategyStarted
     slices: int = 0
     rows: int = 0
-    times: list[int] = field(default_factory=list, repr=False)
-    equity: list[float] = field(default_factory=list, repr=False)
+    times: array[int] = field(default_factory=lambda: array("q"), repr=False)
+    """Slices with a ledger, ns UTC; 16 bytes a slice with the equity is all that grows with the data."""
+    equity: array[float] = field(default_factory=lambda: array("d"), repr=False)
+    """Equity after each of them, in the currency."""
     orders: list[SubmitOrder] = field(default_factory=list, repr=False)
     fills: list[OrderFilled] = field(default_factory=list, repr=False)
     denials: list[OrderDenied] = field(default_factory=list, repr=False)
