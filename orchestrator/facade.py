@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
+from functools import cached_property
 from typing import Any
 
 import psutil
@@ -210,10 +211,14 @@ class FinAgentOrchestrator:
             return (await self.feed()).state.last_slice
         return await (await self.feed()).publish_now(rows)
 
+    @cached_property
+    def _provided(self) -> list[Instrument]:
+        providers = open_providers(self.settings.data.providers)
+        return [instrument for provider in providers for instrument in provider.instruments().values()]
+
     def _instrument(self, symbol: str) -> Instrument:
         known = [instrument for run in self._connected().runs.values() for instrument in run.instruments]
-        for provider in open_providers(self.settings.data.providers):
-            known += provider.instruments().values()
+        known += self._provided
         for instrument in known:
             if symbol in (instrument.symbol, instrument.instrument_id):
                 return instrument

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -90,13 +90,3 @@ async def reports(store: Store) -> list[dict[str, Any]]:
         if value is not None:
             found.append(json.loads(value))
     return found
-
-
-def rows_handled(found: Iterable[dict[str, Any]]) -> dict[str, dict[str, int]]:
-    """Return rows handled by pool and topic, over all its tasks."""
-    totals: dict[str, dict[str, int]] = {}
-    for each in found:
-        of_pool = totals.setdefault(each["pool"], {})
-        for topic, rows in each["handled"].items():
-            of_pool[topic] = of_pool.get(topic, 0) + rows
-    return totals

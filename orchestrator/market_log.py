@@ -8,6 +8,7 @@ from agents.data.feed import Row
 from schemas import Bar, BarBlock, CorporateAction, Instrument, TickBlock
 from streams.broker import Broker
 from streams.errors import DecodeError, MissingData
+from streams.reading import read_whole
 from streams.record import Envelope, Event, Received, TopicPartition
 from streams.serde import Serde
 from streams.slices import Frontier, Phase, Role, SliceInbox, Work
@@ -98,13 +99,9 @@ def _rows(events: Sequence[Event]) -> list[Row]:
 
 async def instruments_of_log(broker: Broker, serde: Serde) -> list[Instrument]:
     """Return the reference data on `instruments`, the latest of each."""
-    place = TopicPartition(INSTRUMENTS.name, 0)
-    end = (await broker.ends([place]))[place]
     found: dict[str, Instrument] = {}
-    async with broker.reader(await broker.beginnings([place])) as reader:
-        while reader.position(place) < end:
-            for record in await reader.poll(0.5):
-                message = serde.decode(record.value)
-                if isinstance(message, Instrument):
-                    found[message.instrument_id] = message
+    async for record in read_whole(broker, [TopicPartition(INSTRUMENTS.name, 0)]):
+        message = serde.decode(record.value)
+        if isinstance(message, Instrument):
+            found[message.instrument_id] = message
     return list(found.values())

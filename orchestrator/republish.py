@@ -11,6 +11,7 @@ from orchestrator.market_log import REPLAYED, closed_slices
 from streams.broker import Broker, TopicConfig, Transactions
 from streams.clock import Clock
 from streams.errors import ConfigError, DecodeError, MissingData
+from streams.reading import read_whole
 from streams.record import Envelope, Received, Record, TopicPartition
 from streams.serde import Serde
 from streams.slices import Work
@@ -130,11 +131,7 @@ def _within(work: Work, wanted: Range) -> bool:
 async def _recorded(broker: Broker, name: str) -> list[Received]:
     """Return the readable records of a topic as they stand now."""
     places = [TopicPartition(name, partition) for partition in range((await broker.topics())[name])]
-    ends, found = await broker.ends(places), list[Received]()
-    async with broker.reader(await broker.beginnings(places)) as reader:
-        while any(reader.position(place) < end for place, end in ends.items()):
-            found += await reader.poll(0.5)
-    return [record for record in found if _readable(record)]
+    return [record async for record in read_whole(broker, places) if _readable(record)]
 
 
 def _readable(record: Received) -> bool:

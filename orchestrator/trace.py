@@ -10,7 +10,8 @@ from orchestrator.decision_log import LAST, Log
 from orchestrator.summaries import row_summary
 from schemas import Bar, BarBlock, Message, TickBlock
 from streams.broker import Broker, partition_of
-from streams.errors import BrokerError, DecodeError
+from streams.errors import DecodeError
+from streams.reading import read_whole
 from streams.record import Envelope, Event, Received, TopicPartition
 from streams.serde import Serde
 from streams.topics import BARS, TICKS, TOPICS
@@ -18,7 +19,6 @@ from streams.topics import BARS, TICKS, TOPICS
 __all__ = ["LAST", "Link", "Log", "chain", "trace"]
 _DATA = (TICKS.name, BARS.name)
 _SLICE = "slice"
-_IDLE_POLLS = 20
 
 
 async def trace(broker: Broker, serde: Serde, wanted: str) -> list[Link]:
@@ -33,7 +33,7 @@ async def trace(broker: Broker, serde: Serde, wanted: str) -> list[Link]:
 async def _decisions(broker: Broker, serde: Serde) -> AsyncIterator[Event]:
     counts = await broker.topics()
     names = [name for name in TOPICS if name in counts and name not in _DATA]
-    async for record in _records(broker, [TopicPartition(name, p) for name in names for p in range(counts[name])]):
+    async for record in read_whole(broker, [TopicPartition(name, p) for name in names for p in range(counts[name])]):
         try:
             yield Event(serde.decode(record.value), Envelope.from_headers(record.headers), record)
         except DecodeError:
@@ -48,27 +48,12 @@ async def _rows(broker: Broker, serde: Serde, missing: Sequence[Link]) -> AsyncI
     places = {
         TopicPartition(name, partition_of(link.instrument_id, counts[name])) for link in missing for name in _DATA
     }
-    async for record in _records(broker, sorted(places)):
+    async for record in read_whole(broker, sorted(places)):
         if (record.key, dict(record.headers).get(_SLICE)) not in sought:
             continue
         for row_id, data, row in _ids(serde.decode(record.value)):
             if row_id in wanted:
                 yield _row_link(row_id, data, row, record)
-
-
-async def _records(broker: Broker, places: Sequence[TopicPartition]) -> AsyncIterator[Received]:
-    """Read partitions from their beginnings to where they end now."""
-    ends = await broker.ends(places)
-    async with broker.reader(await broker.beginnings(places)) as reader:
-        idle = 0
-        while any(reader.position(place) < end for place, end in ends.items()):
-            records = await reader.poll(0.5)
-            idle = 0 if records else idle + 1
-            if idle > _IDLE_POLLS:
-                raise BrokerError(f"no records came although {len(places)} partitions were not read to their ends")
-            for record in records:
-                if record.offset < ends[TopicPartition(record.topic, record.partition)]:
-                    yield record
 
 
 def _ids(message: Message) -> Iterator[tuple[str, Bar | TickBlock, int]]:

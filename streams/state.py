@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from schemas import StateSaved
 from streams.broker import Broker
+from streams.reading import read_whole
 from streams.record import Record, TopicPartition
 from streams.serde import Serde
 from streams.topics import changelog
@@ -35,13 +36,8 @@ class StateTable:
 
     async def restore(self, broker: Broker) -> None:
         """Read the changelog partition to its end; the newest record of a key wins."""
-        place = self._place
-        start = (await broker.beginnings([place]))[place]
-        end = (await broker.ends([place]))[place]
-        async with broker.reader({place: start}) as reader:
-            while reader.position(place) < end:
-                for record in await reader.poll(0.2):
-                    self._restore(record.key, record.value)
+        async for record in read_whole(broker, [self._place]):
+            self._restore(record.key, record.value)
 
     def _restore(self, key: str, value: bytes | None) -> None:
         if value is None:
@@ -61,11 +57,6 @@ class StateTable:
             state = self._live[name] = kind() if saved is None else kind.model_validate_json(saved)
         assert isinstance(state, kind)
         return state
-
-    def find(self, kind: type[S], key: str) -> S | None:
-        """Return the state of a key, or None where there is none."""
-        name = f"{kind.__name__}:{key}"
-        return self.get(kind, key) if name in self._live or name in self._saved else None
 
     def keys(self, kind: type[State]) -> Iterator[str]:
         """Yield the keys that have a state of this class, in order."""

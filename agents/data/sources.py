@@ -58,9 +58,14 @@ def _sample() -> pd.DataFrame:
         return read_table(path)
 
 
+@cache
+def _sample_provider() -> SampleProvider:
+    return SampleProvider()
+
+
 def _open(name: str, reference: References) -> Provider:
     if name == "sample":
-        return SampleProvider()
+        return _sample_provider()
     # a path may have an equals sign of its own
     symbol, path = ("", name) if "=" not in name or Path(name).exists() else name.split("=", 1)
     if path.endswith((".csv", ".csv.gz")):
