@@ -46,7 +46,6 @@ class BacktestPlan:
     settings: Settings
     source: str
     """Where the data comes from, for people."""
-    synthetic: bool
     initial_cash: float
     fill: FillAt = "next_open"
     alpha_pool: str = "alpha"
@@ -114,6 +113,8 @@ class Backtest:
     denials: list[OrderDenied] = field(default_factory=list, repr=False)
     signals: int = 0
     data_hash: str = ""
+    origins: set[str] = field(default_factory=set)
+    """real, synthetic: what the rows themselves say."""
 
     @property
     def final_equity(self) -> float:
@@ -133,7 +134,7 @@ class Backtest:
             "config_sha256": self.plan.config_hash(),
             "data_sha256": self.data_hash,
             "source": self.plan.source,
-            "data": "synthetic" if self.plan.synthetic else "real",
+            "data": " and ".join(sorted(self.origins)),
             "fill": self.plan.fill,
             "slices": self.slices,
             "rows": self.rows,
@@ -164,6 +165,7 @@ async def run_backtest(plan: BacktestPlan, slices: Slices, pools: Sequence[Agent
     async for rows in slices:
         for row in rows:
             _digest(digest, row)
+            backtest.origins.add("synthetic" if row.synthetic else "real")
         replay.slice(rows)
         backtest.slices += 1
         backtest.rows += sum(len(row) if isinstance(row, TickBlock) else 1 for row in rows)

@@ -134,7 +134,6 @@ def plan_of(
         instruments=fetched.instruments,
         settings=settings,
         source=fetched.note,
-        synthetic=fetched.synthetic,
         initial_cash=settings.sandbox.initial_capital if initial_cash is None else initial_cash,
     )
 

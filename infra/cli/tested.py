@@ -81,7 +81,7 @@ async def opened(asked: Asked, settings: Settings) -> AsyncIterator[Tested]:
             tuple(loaded.strategy.symbols), asked.start, asked.end, "", asked.window_ns, "", 10_000, Reference()
         )
         source = open_source(asked.source, wanted)
-        plan = _plan(loaded, settings, asked, source.instruments, (source.name, source.synthetic))
+        plan = _plan(loaded, settings, asked, source.instruments, source.name)
         yield Tested(plan, _checked(_following(source.slices), loaded, asked.fill), loaded)
         return
     need_kafka(settings)
@@ -90,7 +90,7 @@ async def opened(asked: Asked, settings: Settings) -> AsyncIterator[Tested]:
         instruments = tuple(_resolve(symbol, known) for symbol in loaded.strategy.symbols)
         bounds = (start_ns(asked.start) if asked.start else None, end_ns(asked.end) if asked.end else None)
         slices = slices_of_log(broker, Serde(), *bounds, prefix=asked.prefix)
-        plan = _plan(loaded, settings, asked, instruments, (f"topics {asked.prefix}ticks, {asked.prefix}bars", False))
+        plan = _plan(loaded, settings, asked, instruments, f"topics {asked.prefix}ticks, {asked.prefix}bars")
         yield Tested(plan, _checked(slices, loaded, asked.fill), loaded)
 
 
@@ -99,15 +99,14 @@ def _plan(
     settings: Settings,
     asked: Asked,
     instruments: Sequence[Instrument],
-    source: tuple[str, bool],
+    source: str,
 ) -> BacktestPlan:
     cash = asked.initial_cash or loaded.run.initial_cash or settings.sandbox.initial_capital
     return BacktestPlan(
         strategy=loaded.strategy,
         instruments=tuple(instruments),
         settings=settings,
-        source=source[0],
-        synthetic=source[1],
+        source=source,
         initial_cash=cash,
         fill=asked.fill,
         alpha_pool=loaded.pool.name if loaded.pool else str(loaded.strategy.parameters.get("alpha_pool", "alpha")),

@@ -36,7 +36,6 @@ async def run(
         instruments=tuple(map(instrument, symbols)),
         settings=settings,
         source="made",
-        synthetic=True,
         initial_cash=cash,
         fill=fill,
         alpha_pool=pool.name,

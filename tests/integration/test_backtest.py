@@ -57,7 +57,6 @@ def plan(settings: Settings, strategy: TradingStrategy | None = None, pool: str 
         instruments=fetched.instruments,
         settings=settings,
         source=fetched.provider,
-        synthetic=False,
         initial_cash=100_000.0,
         alpha_pool=pool,
         **more,
@@ -137,7 +136,6 @@ async def on_topic(broker: Broker, settings: Settings, strategy: Path, partition
         instruments=tuple(known[symbol] for symbol in loaded.strategy.symbols),
         settings=settings,
         source="topic",
-        synthetic=False,
         initial_cash=loaded.run.initial_cash or settings.sandbox.initial_capital,
     )
     first = (await run_backtest(made, slices_of_log(broker, Serde()), pools_of(settings))).result()
@@ -209,6 +207,14 @@ async def test_two_runs_write_the_same_bytes(settings: Settings, tmp_path: Path)
     assert done.manifest()["data"] == "real"
 
 
+async def test_the_manifest_says_what_the_rows_say_of_their_origin(settings: Settings) -> None:
+    real = half_year()[:20]
+    made_up = [[bar.model_copy(update={"synthetic": True}) for bar in rows] for rows in real]
+    for slices, says in ((real, "real"), (made_up, "synthetic"), (real[:10] + made_up[10:], "real and synthetic")):
+        done = await run_backtest(plan(settings), following(slices), pools_of(settings))
+        assert done.manifest()["data"] == says
+
+
 async def test_a_strategy_that_does_nothing_is_flat(settings: Settings) -> None:
     idle = AgentPool("idle", role="alpha")
 
@@ -255,7 +261,7 @@ def test_no_shipped_strategy_sees_the_future(path: Path, settings: Settings) -> 
         SampleProvider(),
         FetchParameters(symbols=tuple(loaded.strategy.symbols), start="2011-06-01", end="2012-06-29"),
     )
-    made = BacktestPlan(loaded.strategy, fetched.instruments, settings, fetched.provider, False, 100_000.0)
+    made = BacktestPlan(loaded.strategy, fetched.instruments, settings, fetched.provider, 100_000.0)
     slices: list[Sequence[Row]] = list(bar_slices([bar for block in fetched.blocks for bar in block.bars()]))
     assert check_lookahead(made, slices, lambda _: pools_of(settings), cuts=2) == []
 

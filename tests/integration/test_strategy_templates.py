@@ -91,7 +91,7 @@ def traded(path: Path, **overrides: Any) -> Backtest:
         for each in slices:
             yield each
 
-    plan = BacktestPlan(strategy, instruments, settings, "sample", False, 100_000.0)
+    plan = BacktestPlan(strategy, instruments, settings, "sample", 100_000.0)
     return asyncio.run(run_backtest(plan, rows(), pools_of(settings)))
 
 
