@@ -25,20 +25,25 @@ def rows_of(data: Any, lookup: Lookup, source: str = "realtime") -> list[Row]:
     """Return the rows of a Bar, TickBlock, trade or bar as a dict, DataFrame of trades, or a sequence of these.
 
     A trade has symbol, price, quantity (or size) and timestamp, and may have side or buyer_maker. A bar has symbol,
-    interval, open, high, low, close, volume and timestamp (its start). Raises InvalidData that names what is wrong.
+    interval, open, high, low, close, volume and timestamp (its start). A dict with synthetic true is generated data.
+    Raises InvalidData that names what is wrong.
     """
     if isinstance(data, Bar | TickBlock):
         return [data]
     if isinstance(data, pd.DataFrame):
         return _trades(data, lookup, source)
     if isinstance(data, Mapping):
-        return [_bar(data, lookup, source)] if "close" in data else _trades(pd.DataFrame([data]), lookup, source)
+        return [_bar(data, lookup, source)] if "close" in data else _trade(data, lookup, source)
     if isinstance(data, Sequence) and not isinstance(data, str):
         return [row for each in data for row in rows_of(each, lookup, source)]
     raise InvalidData(f"expected a Bar, TickBlock, dict, DataFrame or a list of these, got {type(data).__name__}")
 
 
-def _trades(frame: pd.DataFrame, lookup: Lookup, source: str) -> list[Row]:
+def _trade(data: Mapping[str, Any], lookup: Lookup, source: str) -> list[Row]:
+    return _trades(pd.DataFrame([data]), lookup, source, synthetic=bool(data.get("synthetic", False)))
+
+
+def _trades(frame: pd.DataFrame, lookup: Lookup, source: str, *, synthetic: bool = False) -> list[Row]:
     if "symbol" not in frame.columns:
         raise InvalidData(f"{source}: column symbol is missing, there are {', '.join(map(str, frame.columns))}")
     rows: list[Row] = []
@@ -52,7 +57,7 @@ def _trades(frame: pd.DataFrame, lookup: Lookup, source: str) -> list[Row]:
             calendar=instrument.calendar,
         )
         part = part.drop(columns="symbol").reset_index(drop=True)
-        rows += trades(part, instrument.symbol, reference, source=source)
+        rows += trades(part, instrument.symbol, reference, source=source, synthetic=synthetic)
     return rows
 
 

@@ -47,6 +47,10 @@ def test_a_trade_as_a_dict_becomes_a_block_of_one_row() -> None:
     assert sized == block
 
 
+def test_generated_data_is_labelled() -> None:
+    assert [row.synthetic for row in rows([{**TRADE, "synthetic": True}, {**BAR, "synthetic": True}])] == [True, True]
+
+
 def test_a_frame_of_trades_becomes_a_block_per_instrument() -> None:
     later = {**TRADE, "timestamp": "2012-01-03T15:00:01Z", "price": 11.0}
     other = {**TRADE, "symbol": "SIM.SIM"}
