@@ -1,13 +1,15 @@
 """What is said: every event and command as a frozen message, and the Avro schemas generated from them."""
 
+from schemas.backtests import BacktestCompleted, BacktestFailed, RunBacktest
 from schemas.catalog import MESSAGES
 from schemas.corporate_actions import CorporateAction
 from schemas.fills import OrderAccepted, OrderCanceled, OrderExpired, OrderFilled, OrderRejected, OrderReport
 from schemas.market import Bar, BarBlock, Instrument, SliceClosed, TickBlock
 from schemas.message import Message, canonical_json
 from schemas.orders import CancelOrder, OrderProposed, OrderTerms, Side, SubmitOrder
+from schemas.policies import PolicyPublished
 from schemas.positions import Position, PositionsUpdated
-from schemas.risk import DenialCode, KillSwitchChanged, OrderDenied, RiskAssessed
+from schemas.risk import DenialCode, KillSwitchChanged, KillSwitchSet, OrderDenied, RiskAssessed
 from schemas.signals import Direction, Signal
 from schemas.state import StateSaved
 from schemas.strategies import RebalanceFrequency, RiskLimits, StrategySpec, StrategyStarted, StrategyStopped
@@ -17,6 +19,7 @@ from schemas.workflow import (
     ExecuteStrategy,
     ExecuteWorkflow,
     RunStep,
+    SetKillSwitch,
     StartStrategy,
     StepCompleted,
     StepFailed,
@@ -28,6 +31,8 @@ from schemas.workflow import (
 
 __all__ = [
     "MESSAGES",
+    "BacktestCompleted",
+    "BacktestFailed",
     "Bar",
     "BarBlock",
     "CancelOrder",
@@ -40,6 +45,7 @@ __all__ = [
     "ExecuteWorkflow",
     "Instrument",
     "KillSwitchChanged",
+    "KillSwitchSet",
     "Message",
     "OrderAccepted",
     "OrderCanceled",
@@ -50,12 +56,15 @@ __all__ = [
     "OrderRejected",
     "OrderReport",
     "OrderTerms",
+    "PolicyPublished",
     "Position",
     "PositionsUpdated",
     "RebalanceFrequency",
     "RiskAssessed",
     "RiskLimits",
+    "RunBacktest",
     "RunStep",
+    "SetKillSwitch",
     "Side",
     "Signal",
     "SliceClosed",

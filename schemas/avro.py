@@ -20,7 +20,7 @@ from schemas.message import AvroType, Message
 
 NAMESPACE = "finagent"
 FOLDER = Path(__file__).with_name("avsc")
-_PRIMITIVES: dict[Any, str] = {str: "string", int: "long", float: "double", bool: "boolean"}
+_PRIMITIVES: dict[Any, str] = {str: "string", int: "long", float: "double", bool: "boolean", bytes: "bytes"}
 
 
 def schema_of(model: type[Message]) -> Any:

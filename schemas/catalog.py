@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from schemas import corporate_actions, fills, market, orders, positions, risk, signals, state, strategies, workflow
+from schemas import (
+    backtests,
+    corporate_actions,
+    fills,
+    market,
+    orders,
+    policies,
+    positions,
+    risk,
+    signals,
+    state,
+    strategies,
+    workflow,
+)
 from schemas.message import Message
 
 MESSAGES: dict[str, type[Message]] = {
@@ -22,6 +35,7 @@ MESSAGES: dict[str, type[Message]] = {
         orders.CancelOrder,
         risk.OrderDenied,
         risk.RiskAssessed,
+        risk.KillSwitchSet,
         risk.KillSwitchChanged,
         fills.OrderAccepted,
         fills.OrderRejected,
@@ -29,15 +43,20 @@ MESSAGES: dict[str, type[Message]] = {
         fills.OrderCanceled,
         fills.OrderExpired,
         positions.PositionsUpdated,
+        policies.PolicyPublished,
         workflow.ExecuteStrategy,
         workflow.StartStrategy,
         workflow.StopStrategy,
+        workflow.SetKillSwitch,
         workflow.ExecuteWorkflow,
         workflow.CancelWorkflow,
         workflow.RunStep,
         workflow.StepCompleted,
         workflow.StepFailed,
         workflow.Workflow,
+        backtests.RunBacktest,
+        backtests.BacktestCompleted,
+        backtests.BacktestFailed,
         state.StateSaved,
     )
 }

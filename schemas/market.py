@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from schemas.columns import Doubles, Float64, SmallInts, require
 from schemas.message import Currency, Id, InstrumentId, Message, Nanoseconds, Price
+from schemas.risk import KillSwitchSet
 
 Adjustment = Literal["raw", "split", "split_dividend"]
 """raw: as traded; split: adjusted for splits; split_dividend: by adjusted close / close."""
@@ -279,3 +280,5 @@ class SliceClosed(Message):
     """From the feed: the runs that are active in this slice."""
     rows: int = Field(default=0, ge=0, lt=2**63)
     """From the feed: market-data rows it put into this partition for this slice."""
+    switches: tuple[KillSwitchSet, ...] = ()
+    """From the feed: the last word of an operator on each account that is halted, and each release once."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import cache
+from math import isfinite
 from typing import Annotated, Any, Self, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
@@ -20,16 +21,29 @@ class AvroType:
 
 def canonical_json(value: object) -> str:
     """Write JSON with sorted keys and no NaN, so that equal values give equal bytes."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    return _ENCODER.encode(value)
 
 
 def _json_object(value: object) -> object:
-    parsed = json.loads(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return _DECODER.decode(value)
     try:
-        canonical_json(parsed)
+        canonical_json(value)
     except TypeError as error:
         raise ValueError(f"no JSON: {error}") from None
-    return parsed
+    return value
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError(f"Out of range float values are not JSON compliant: {text}")
+    return number
+
+
+# Made once: json.dumps and json.loads make new ones for each call that is not all defaults.
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+_DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
 
 
 Id = Annotated[str, Field(min_length=1, max_length=256)]

@@ -62,8 +62,23 @@ class RiskAssessed(Message):
     """Time of the last observation, ns UTC."""
 
 
+class KillSwitchSet(Message):
+    """An operator's word on the kill switch of an account; it holds until the next one."""
+
+    account_id: Id
+    """The account."""
+    active: bool
+    """True: halt the account; False: release it, also where a loss halted it."""
+    reason: str
+    """Why."""
+    command_id: Id
+    """Message id of the command that it came by."""
+    ts_event: Nanoseconds
+    """When it was given, ns UTC."""
+
+
 class KillSwitchChanged(Message):
-    """The kill switch of an account was tripped or released."""
+    """Risk tripped or released the kill switch of an account, or took an operator's word that it stays as it is."""
 
     account_id: Id
     """The account."""

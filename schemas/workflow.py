@@ -61,6 +61,17 @@ class StopStrategy(Command):
     """Why."""
 
 
+class SetKillSwitch(Command):
+    """Halt an account, or release it: an operator's word, which holds until the next one."""
+
+    account_id: Id
+    """The account."""
+    active: bool
+    """True: cancel its open orders and deny every proposal; False: let it trade again."""
+    reason: str
+    """Why."""
+
+
 class StepSpec(Message):
     """One step of a workflow as its author wrote it."""
 

@@ -26,6 +26,8 @@ class TopicConfig:
 
     partitions: int
     compacted: bool = False
+    retention_ms: int = 0
+    """How long records are kept, in ms; 0: as the broker's default says."""
 
 
 class Reader(Protocol):

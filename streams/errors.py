@@ -14,10 +14,15 @@ FinAgentError
 │   ├── Fenced                          another owner has taken the task over
 │   └── UnknownTopic (LookupError)      the topic does not exist
 ├── StoreError                          Redis did not do what was asked
+│   └── StoreConflict                   a value is not what the writer goes by
 ├── HandlerError                        a handler raised; carries the record's place
 ├── WorkflowError                       a workflow is impossible or failed
 │   ├── UnknownPool (LookupError)       no such pool, or it is disabled
-│   └── UnknownAction (LookupError)     the pool has no such action
+│   ├── UnknownAction (LookupError)     the pool has no such action
+│   ├── UnknownWorkflow (LookupError)   no such workflow or run
+│   ├── UnknownAccount (LookupError)    no run ever used the account
+│   ├── PoolUnavailable                 a pool that is an MCP server does not answer
+│   └── ToolFailed                      a tool of such a pool said no
 └── ServiceError                        a local service could not be started
 """
 
@@ -85,6 +90,10 @@ class StoreError(FinAgentError):
     """Redis did not do what was asked."""
 
 
+class StoreConflict(StoreError):
+    """A value is not what the writer goes by."""
+
+
 class HandlerError(FinAgentError):
     """A handler raised; the message names the pool and the record's place."""
 
@@ -106,6 +115,24 @@ class UnknownPool(WorkflowError, LookupError):
 
 class UnknownAction(WorkflowError, LookupError):
     """The pool has no such action."""
+
+
+class UnknownWorkflow(WorkflowError, LookupError):
+    """No such workflow or run."""
+
+
+class UnknownAccount(WorkflowError, LookupError):
+    """No run ever used the account."""
+
+
+class PoolUnavailable(WorkflowError):
+    """A pool that is an MCP server does not answer."""
+
+    retryable = True
+
+
+class ToolFailed(WorkflowError):
+    """A tool of a pool that is an MCP server said no."""
 
 
 class ServiceError(FinAgentError):

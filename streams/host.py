@@ -36,11 +36,14 @@ class TaskKind:
 
 
 async def create_topology(broker: Broker, partitions: Mapping[str, int], kinds: Sequence[TaskKind]) -> None:
-    """Create every topic, its dead letters and the changelogs; raise TopologyError where an existing count differs."""
+    """Create the topics of the families that have a count, their dead letters and the changelogs.
+
+    Raises TopologyError where an existing count differs.
+    """
     counts = {**partitions, "single": 1}
     wanted = {}
-    for topic in TOPICS.values():
-        wanted[topic.name] = TopicConfig(counts[topic.family], topic.compacted)
+    for topic in (each for each in TOPICS.values() if each.family in counts):
+        wanted[topic.name] = TopicConfig(counts[topic.family], topic.compacted, topic.retention_ms)
         wanted[dead_letters(topic.name)] = TopicConfig(counts[topic.family])
     for kind in kinds:
         wanted[changelog(kind.name)] = TopicConfig(counts[kind.family], compacted=True)

@@ -24,6 +24,8 @@ from streams.kafka_sessions import KafkaReader, KafkaTransactions, Membership
 from streams.record import Record, TopicPartition
 
 T = TypeVar("T")
+SEGMENT_BYTES = 16 * 1024 * 1024
+"""Size at which a segment of a compacted topic is closed."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ class KafkaBroker:
                 self._names.full(name),
                 config.partitions,
                 self.options.replication,
-                topic_configs={"cleanup.policy": "compact"} if config.compacted else {},
+                topic_configs=_kept(config),
             )
             for name, config in missing.items()
         ]
@@ -142,6 +144,19 @@ class KafkaBroker:
         for name, partition in missing:
             if partition >= self._partitions.get(name, 0):
                 raise UnknownTopic(f"Unknown topic {name!r} or partition {partition} of it")
+
+    async def _learn(self, places: Iterable[TopicPartition]) -> None:
+        """Require places, and have the query's client know their topics.
+
+        By itself it learns of one topic in each try, and tries again after 0.1 s.
+        """
+        places = list(places)
+        await self._require(places)
+        assert self._query is not None
+        client = self._query._client
+        names = {self._names.full(place.topic) for place in places}
+        if not names <= client.cluster.topics():
+            await self._limited(client.set_topics({*client._topics, *names}))
 
     async def publish(self, records: Sequence[Record]) -> Sequence[int]:
         """Append records outside a transaction."""
@@ -190,21 +205,21 @@ class KafkaBroker:
     async def beginnings(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """Return the first offset kept of each partition."""
         assert self._query is not None
-        await self._require(partitions)
+        await self._learn(partitions)
         found = await self._limited(self._query.beginning_offsets([self._names.kafka(place) for place in partitions]))
         return {self._names.plain(place): offset for place, offset in found.items()}
 
     async def ends(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """Return the last stable offset of each partition."""
         assert self._query is not None
-        await self._require(partitions)
+        await self._learn(partitions)
         found = await self._limited(self._query.end_offsets([self._names.kafka(place) for place in partitions]))
         return {self._names.plain(place): offset for place, offset in found.items()}
 
     async def offsets_for_times(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | None]:
         """Return the first offset at or after each time, in ms."""
         assert self._query is not None
-        await self._require(times)
+        await self._learn(times)
         asked = {self._names.kafka(place): time for place, time in times.items()}
         found = await self._limited(self._query.offsets_for_times(asked))
         return {self._names.plain(place): None if at is None else at.offset for place, at in found.items()}
@@ -238,6 +253,14 @@ class KafkaBroker:
         finally:
             await membership.leave()
             await stopped(consumer.stop())
+
+
+def _kept(config: TopicConfig) -> dict[str, str]:
+    """Return the cluster's words for how long a topic keeps its records."""
+    if config.compacted:
+        # Only closed segments are compacted; of 1 GB, the default, every restart would read up to as much.
+        return {"cleanup.policy": "compact", "segment.bytes": str(SEGMENT_BYTES)}
+    return {"retention.ms": str(config.retention_ms)} if config.retention_ms else {}
 
 
 def _raise_refused(created: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -12,6 +13,7 @@ from schemas import Message
 from streams.errors import DecodeError
 
 Headers = Sequence[tuple[str, bytes]]
+_TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class TopicPartition(NamedTuple):
@@ -67,6 +69,8 @@ class Envelope:
     """The direct parent."""
     slice: int | None = None
     """The slice in which it was said, ns UTC; None outside the data plane."""
+    traceparent: str | None = None
+    """The span that it was said in (W3C Trace Context); None where nothing is traced."""
 
     def headers(self) -> list[tuple[str, bytes]]:
         """Write the Kafka headers."""
@@ -82,6 +86,8 @@ class Envelope:
         ]
         if self.slice is not None:
             headers.append(("slice", str(self.slice).encode()))
+        if self.traceparent is not None:
+            headers.append(("traceparent", self.traceparent.encode()))
         return headers
 
     @classmethod
@@ -97,6 +103,7 @@ class Envelope:
                 correlation_id=_text(found, "correlation_id"),
                 causation_id=_text(found, "causation_id"),
                 slice=int(found["slice"]) if "slice" in found else None,
+                traceparent=_traceparent(found.get("traceparent")),
             )
         except DecodeError:
             raise
@@ -117,6 +124,13 @@ def _text(headers: Mapping[str, bytes], name: str) -> str:
     value = headers.get(name)
     if not value:
         raise DecodeError(f"header {name} is missing")
+    return value.decode()
+
+
+def _traceparent(value: bytes | None) -> str | None:
+    """Return a well-formed context; a malformed one is no reason to refuse a message (W3C Trace Context 2.3.1)."""
+    if value is None or not _TRACEPARENT.fullmatch(value):
+        return None
     return value.decode()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -11,14 +11,30 @@ from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    WatchError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
 
 from streams.errors import ConfigError, StoreError
-from streams.store import check_cap, whole_ms
+from streams.store import Changes, Expected, check_cap, conflict, whole_ms
 
 _GLOB = re.compile(r"([*?\[\]\\^])")
 _SCAN_COUNT = 1000
+_REFUSALS: dict[type[RedisError], str] = {
+    AuthenticationError: "it refuses the password, or needs one: name user and password in redis.url",
+    AuthorizationError: "it refuses the password, or needs one: name user and password in redis.url",
+    NoPermissionError: "the user of redis.url may not do this: it needs read, write and transactions on the prefix",
+    ReadOnlyError: "it is a read-only replica: name the primary in redis.url",
+    OutOfMemoryError: "it is full: give it more maxmemory, or lower memory.max_events",
+}
+"""What Redis refuses, in the words of who can mend it."""
 
 
 class RedisStore:
@@ -40,14 +56,14 @@ class RedisStore:
         return f"{place}/{options.get('db', 0)}"
 
     async def start(self) -> None:
-        """Connect; raise StoreError where no Redis answers."""
-        self._client = Redis.from_pool(_pool(self._options, self._timeout_s))
-        try:
-            async with self._commands() as redis:
-                await redis.ping()
-        except StoreError:
-            await self.stop()
-            raise
+        """Connect, or see that the connection works; raise StoreError where no Redis answers.
+
+        After that, too, it is started: every command connects by itself, once Redis is there.
+        """
+        if self._client is None:
+            self._client = Redis.from_pool(_pool(self._options, self._timeout_s))
+        async with self._commands() as redis:
+            await redis.ping()
 
     async def stop(self) -> None:
         """Release every connection."""
@@ -62,7 +78,7 @@ class RedisStore:
         try:
             yield self._client
         except (RedisError, OSError, TimeoutError) as error:
-            raise StoreError(f"Redis at {self._address}: {type(error).__name__}: {error}") from error
+            raise StoreError(f"Redis at {self._address}: {_said(error)}") from error
 
     async def get(self, key: str) -> bytes | None:
         """Return the value of a key."""
@@ -99,6 +115,77 @@ class RedisStore:
         """Return a list, oldest first."""
         async with self._commands() as redis:
             return cast("list[bytes]", await redis.lrange(self._prefix + key, 0, -1))
+
+    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Return the values of keys."""
+        if not keys:
+            return []
+        async with self._commands() as redis:
+            return cast("list[bytes | None]", await redis.mget([self._prefix + key for key in keys]))
+
+    async def members(self, key: str) -> list[bytes]:
+        """Return an ordered set, lowest first."""
+        async with self._commands() as redis:
+            return cast("list[bytes]", await redis.zrange(self._prefix + key, 0, -1))
+
+    async def highest(self, keys: Sequence[str], count: int, below: bytes | None = None) -> list[list[bytes]]:
+        """Return the highest members below the given one."""
+        # Every score is 0, so that Redis keeps the members in byte order.
+        top = "+" if below is None else b"(" + below
+        async with self._commands() as redis, redis.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.zrevrangebylex(self._prefix + key, top, "-", 0, count)
+            return cast("list[list[bytes]]", await pipe.execute())
+
+    async def apply(self, changes: Changes, expected: Expected | None = None) -> None:
+        """Write all changes or none."""
+        async with self._commands() as redis, redis.pipeline(transaction=True) as pipe:
+            keys = {self._prefix + key: value for key, value in (expected or {}).items()}
+            try:
+                if keys:
+                    await pipe.watch(*keys)
+                    if await pipe.mget(list(keys)) != list(keys.values()):
+                        raise WatchError
+                    _begin(pipe)
+                self._queue(pipe, changes)
+                await pipe.execute()
+            except WatchError:
+                raise conflict(*(expected or {})) from None
+
+    def _queue(self, pipe: Any, changes: Changes) -> None:
+        if changes.delete:
+            pipe.delete(*(self._prefix + key for key in changes.delete))
+        for key, members in changes.remove.items():
+            pipe.zrem(self._prefix + key, *members)
+        if changes.put:
+            pipe.mset({self._prefix + key: value for key, value in changes.put.items()})
+        for key, members in changes.add.items():
+            pipe.zadd(self._prefix + key, dict.fromkeys(members, 0))
+
+    async def lease(self, key: str, holder: bytes, ttl_s: float) -> bool:
+        """Take or renew a lease."""
+        async with self._commands() as redis, redis.pipeline(transaction=True) as pipe:
+            await pipe.watch(self._prefix + key)
+            if await pipe.get(self._prefix + key) not in (None, holder):
+                return False
+            _begin(pipe)
+            pipe.set(self._prefix + key, holder, px=whole_ms(ttl_s))
+            try:
+                await pipe.execute()
+            except WatchError:
+                return False
+            return True
+
+
+def _begin(pipe: Any) -> None:
+    """Begin the transaction: what follows is queued; the library gives the call no types."""
+    pipe.multi()
+
+
+def _said(error: Exception) -> str:
+    """Return what failed; of a refusal, who may mend it and how."""
+    advice = next((words for kind, words in _REFUSALS.items() if isinstance(error, kind)), "")
+    return f"{advice} ({error})" if advice else f"{type(error).__name__}: {error}"
 
 
 def _options(url: str) -> dict[str, Any]:

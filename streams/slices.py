@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from schemas import SliceClosed, StrategyStarted
+from schemas import KillSwitchSet, SliceClosed, StrategyStarted
 from streams.record import Event
 from streams.topics import DATA_PLANE_RANK, Family
 
@@ -63,7 +63,7 @@ ROLES: dict[str, Role] = {
     ),
     "risk": Role(
         "account",
-        (Phase("mark", ("ticks", "bars", "fills")), Phase("control", ("targets", "risk"), "orders")),
+        (Phase("mark", ("ticks", "bars", "fills")), Phase("control", ("targets",), "orders")),
         ("strategies",),
     ),
     "execution": Role(
@@ -93,6 +93,8 @@ class Frontier(BaseModel):
     """Index of the phase within the role; -1: the slice before is complete."""
     runs: tuple[str, ...] = ()
     """The runs that are active in the slice."""
+    switches: tuple[KillSwitchSet, ...] = ()
+    """What operators say of kill switches in the slice."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,8 @@ class Work:
     """The runs that are active in the slice."""
     closings: Sequence[Event] = ()
     """The slice closings that are settled with it."""
+    switches: tuple[KillSwitchSet, ...] = ()
+    """What operators say of kill switches in the slice."""
 
 
 @dataclass
@@ -158,12 +162,12 @@ class SliceInbox:
         if following.phase + 1 == len(self.role.phases):
             closings += self._drop_stale(following.slice)
         events, duplicates = self._take(phase, following.slice)
-        return Work(phase, following.slice, events, following.runs, closings + duplicates)
+        return Work(phase, following.slice, events, following.runs, closings + duplicates, following.switches)
 
     def _following(self) -> Frontier | None:
         last = self.frontier
         if 0 <= last.phase < len(self.role.phases) - 1:
-            return Frontier(slice=last.slice, phase=last.phase + 1, runs=last.runs)
+            return last.model_copy(update={"phase": last.phase + 1})
         first = self._feed_channels()[0]
         # A channel's closings come in the order of their slices, so the first one ahead is the next.
         ahead = next((ts for ts in self._closed[first] if ts > last.slice), None)
@@ -173,7 +177,7 @@ class SliceInbox:
         assert isinstance(closing, SliceClosed)
         if self.role.tables and any(run not in self.runs for run in closing.runs):
             return None
-        return Frontier(slice=ahead, phase=0, runs=closing.runs)
+        return Frontier(slice=ahead, phase=0, runs=closing.runs, switches=closing.switches)
 
     def _feed_channels(self) -> list[Channel]:
         return [*self._channels("ticks", ()), *self._channels("bars", ())]

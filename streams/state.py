@@ -65,17 +65,27 @@ class StateTable:
             if name.startswith(prefix):
                 yield name.removeprefix(prefix)
 
+    def drop(self, kind: type[State], key: str) -> None:
+        """Forget the state of a key; its changelog gets a tombstone with the next commit."""
+        name = f"{kind.__name__}:{key}"
+        self._live.pop(name, None)
+        self._touched.add(name)
+
     def changes(self) -> list[Record]:
         """Return changelog records of the states that changed since the last call."""
         records = []
         for name in sorted(self._touched):
-            text = self._live[name].model_dump_json()
+            text = self._live[name].model_dump_json() if name in self._live else None
             if self._saved.get(name) != text:
-                self._saved[name] = text
                 records.append(self._record(name, text))
+                self._saved |= {name: text} if text is not None else {}
+            if text is None:
+                self._saved.pop(name, None)
         self._touched.clear()
         return records
 
-    def _record(self, name: str, text: str) -> Record:
-        saved = StateSaved(pool=self._pool, key=name, state=text)
-        return Record(self._place.topic, name, self._serde.encode(saved), (), self._place.partition)
+    def _record(self, name: str, text: str | None) -> Record:
+        value = None
+        if text is not None:
+            value = self._serde.encode(StateSaved(pool=self._pool, key=name, state=text))
+        return Record(self._place.topic, name, value, (), self._place.partition)

@@ -15,24 +15,28 @@ from typing import Protocol
 
 from pydantic import Field
 
-from schemas import Message
+from schemas import BarBlock, Message, TickBlock
+from streams import tracing
 from streams.broker import Broker, Reader, Transactions
 from streams.clock import Clock
+from streams.counts import Counts
 from streams.dead_letters import dead_letter
 from streams.errors import DecodeError, HandlerError
 from streams.ids import derive_id
+from streams.in_hand import IN_HAND, TASK
 from streams.progress import Progress
 from streams.record import Envelope, Event, Received, Record, TopicPartition
 from streams.serde import Serde
 from streams.slices import Frontier, Work
 from streams.state import State, StateTable
-from streams.topics import topic, topic_of
+from streams.topics import DEAD_LETTER_SUFFIX, key_of, topic, topic_of
 
 log = logging.getLogger("finagent.task")
 MAX_WAITING = 20_000
 """Records held back before market data is paused."""
 COMMIT_S = 0.1
 """Work that has been done for this long is committed before more is begun."""
+_BLOCKS = (TickBlock, BarBlock)
 CRITICAL_TOPICS = frozenset({"orders", "fills", "results"})
 """A handler that raises on these stops its task: skipping one would corrupt money or hang a workflow."""
 
@@ -66,6 +70,8 @@ class Outputs:
     first: Sequence[Output] = ()
     follow: Follow | None = None
     """Makes the rest from the offsets of the first, within the same transaction."""
+    left: Sequence[Event] = ()
+    """Events of the work that are not handled yet; the inbox hands them over again."""
 
 
 class Inbox(Protocol):
@@ -131,6 +137,9 @@ class Task:
     poisoned: dict[tuple[object, ...], str] = field(default_factory=dict)
     """Work whose handler raised, with the reason: it is dead-lettered when met again."""
     poll_s: float = 0.2
+    counts: Counts = field(default_factory=Counts)
+    working_since: float | None = None
+    """When the piece of work in hand was begun, by time.monotonic(); None between pieces of work."""
 
     @property
     def id(self) -> str:
@@ -143,22 +152,30 @@ class Task:
             try:
                 await self._own()
             except HandlerError as error:
+                self.counts.errors[error.topic] = self.counts.errors.get(error.topic, 0) + 1
                 if error.topic in CRITICAL_TOPICS:
                     raise
                 log.error("%s: %s", self.id, error)
                 self.poisoned[error.poison] = str(error)
 
     async def _own(self) -> None:
+        TASK.set(self.id)
+        self.counts.starts += 1
+        tracer = tracing.installed()
+        self._trace = tracing.TaskTrace(tracer, self.processor.pool, self.id) if tracer else None
         async with self.broker.transactions(self.id) as transactions:
             self.states = StateTable(self.processor.pool, self.partition, self.serde)
             await self.states.restore(self.broker)
             self.meta = self.states.get(TaskMeta, "task")
             self._progress = Progress(self.meta.done_ahead)
             self._letters: list[Record] = []
+            self._fresh: tuple[dict[str, int], dict[str, int]] = ({}, {})
             inputs = await self._inputs()
             start = {**await self.broker.beginnings(inputs), **await self.broker.committed(self.id, inputs)}
             self._inbox = self.processor.inbox(self)
+            self._committed = start
             async with self.broker.reader(start) as reader:
+                self._reader = reader
                 self.on_commit(self)
                 while not self.stop.is_set():
                     await self._turn(reader, transactions, inputs)
@@ -170,14 +187,17 @@ class Task:
         return owned + every
 
     async def _turn(self, reader: Reader, transactions: Transactions, inputs: Sequence[TopicPartition]) -> None:
-        for record in await reader.poll(self.poll_s):
+        received = await reader.poll(self.poll_s)
+        for record in received:
             self._receive(record)
+        if received:
+            self.counts.batches.add(len(received))
         batch, began = self._records(self.processor.due(self)), time.monotonic()
         while (work := self._inbox.next()) is not None:
-            outputs = await self.processor.process(work, self)
+            outputs = await self._processed(work)
             before = len(batch)
             batch += self._records(outputs.first)
-            self._settle(work)
+            self._settle(work, outputs.left)
             if outputs.follow is not None or time.monotonic() > began + COMMIT_S:
                 await self._commit(transactions, reader, inputs, batch, _of_own(outputs.follow, before))
                 batch, began = [], time.monotonic()
@@ -186,6 +206,37 @@ class Task:
         self._throttle(reader, inputs)
 
     _settled = False
+    _reader: Reader | None = None
+    _trace: tracing.TaskTrace | None = None
+
+    async def _processed(self, work: Work) -> Outputs:
+        """Handle a piece of work; time it, and let log lines and traces know of it."""
+        began = self.working_since = time.monotonic()
+        IN_HAND.set(work)
+        if self._trace is not None:
+            self._trace.begin(work)
+        try:
+            outputs = await self.processor.process(work, self)
+        except BaseException as error:
+            if self._trace is not None:
+                self._trace.end(repr(error))
+            raise
+        finally:
+            self.working_since = None
+            IN_HAND.set(None)
+            stage = work.phase.name if work.phase is not None else work.events[0].record.topic
+            self.counts.handled(stage, time.monotonic() - began)
+        if self._trace is not None:
+            self._trace.end()
+        return outputs
+
+    def positions(self) -> Mapping[TopicPartition, int]:
+        """Return, by input, the offset below which everything is handled and committed; empty before the start."""
+        if self._reader is None:
+            return {}
+        if self._settled:  # handled and not committed yet
+            return self._committed
+        return {place: self._progress.low_water(place, self._reader.position(place)) for place in self._committed}
 
     def _receive(self, record: Received) -> None:
         if not self._progress.seen(record):
@@ -222,14 +273,20 @@ class Task:
         log.warning("%s: dead letter %s: %s", self.id, record.place, reason)
         self._letters.append(dead_letter(record, reason, self.processor.pool))
 
-    def _settle(self, work: Work) -> None:
-        for event in work.events:
+    def _settle(self, work: Work, left: Sequence[Event] = ()) -> None:
+        handled, (messages, all_rows) = self.meta.handled, self._fresh
+        waiting = {id(event) for event in left}
+        events = [event for event in work.events if id(event) not in waiting] if left else work.events
+        for event in events:
             self._progress.done(event.record)
-            rows = getattr(event.message, "__len__", lambda: 1)()
-            self.meta.handled[event.record.topic] = self.meta.handled.get(event.record.topic, 0) + rows
+            name = event.record.topic
+            rows = len(event.message) if isinstance(event.message, _BLOCKS) else 1
+            handled[name] = handled.get(name, 0) + rows
+            messages[name] = messages.get(name, 0) + 1
+            all_rows[name] = all_rows.get(name, 0) + rows
         for closing in work.closings:
             self._progress.done(closing.record)
-        self._settled = True
+        self._settled = self._settled or bool(events or work.closings)
 
     async def _commit(
         self,
@@ -246,7 +303,15 @@ class Task:
             followers = self._records(follow(placed), "follow") if follow else []
             return [*followers, *self.states.changes(), *self._letters]
 
-        await transactions.commit(records, offsets, then)
+        began = time.monotonic()
+        try:
+            await transactions.commit(records, offsets, then)
+        except BaseException:
+            self.counts.aborted += 1
+            raise
+        self.counts.commits.add(time.monotonic() - began)
+        self.counts.committed(*self._fresh, [letter.topic.removesuffix(DEAD_LETTER_SUFFIX) for letter in self._letters])
+        self._committed, self._fresh = offsets, ({}, {})
         self._letters = []
         self._settled = False
         self.on_commit(self)
@@ -268,6 +333,7 @@ class Task:
             correlation_id=output.correlation,
             causation_id=output.cause,
             slice=frontier.slice if frontier.slice >= 0 else None,
+            traceparent=self._trace.traceparent(output) if self._trace is not None else None,
         )
         return Record(name, key, self.serde.encode(message), envelope.headers(), output.partition, now // 1_000_000)
 
@@ -288,7 +354,7 @@ def addressed(output: Output, pool: str, counts: dict[tuple[str, ...], int], *st
     """Return an output's topic, key and message id; counts tell results of one cause apart and are carried along."""
     message = output.message
     name = output.topic or topic_of(type(message)).name
-    key = output.key if output.key is not None else str(getattr(message, topic(name).key))
+    key = output.key if output.key is not None else key_of(name, message)
     if output.message_id is not None:
         return name, key, output.message_id
     apart = (output.cause, type(message).__name__, str(getattr(message, "run_id", "")), key)

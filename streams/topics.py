@@ -9,7 +9,7 @@ import schemas as s
 from schemas import Message
 from streams.errors import UnknownTopic
 
-Family = Literal["instrument", "account", "workflow", "single"]
+Family = Literal["instrument", "account", "workflow", "backtest", "single"]
 """Topics of one family have one key and equal partition counts; single: one partition, read whole."""
 
 
@@ -24,14 +24,18 @@ class Topic:
     compacted: bool = False
     writer: str | None = None
     """The one role whose handlers may publish on it; None: any."""
+    retention_ms: int = 0
+    """How long records are kept, in ms; 0: as long as the broker's default says."""
 
 
 TICKS = Topic("ticks", "instrument", "instrument_id", (s.TickBlock, s.SliceClosed))
 BARS = Topic("bars", "instrument", "instrument_id", (s.Bar, s.BarBlock, s.CorporateAction, s.SliceClosed))
+HISTORY = Topic("history", "instrument", "instrument_id", (s.BarBlock,), retention_ms=7 * 86_400_000)
+"""Rows that workflow steps fetched, by reference; kept as long as Kafka keeps commands by default."""
 ORDERS = Topic("orders", "instrument", "instrument_id", (s.SubmitOrder, s.CancelOrder, s.SliceClosed), writer="risk")
 SIGNALS = Topic("signals", "account", "account_id", (s.Signal, s.SliceClosed))
 TARGETS = Topic("targets", "account", "account_id", (s.OrderProposed, s.SliceClosed))
-RISK = Topic("risk", "account", "account_id", (s.OrderDenied, s.RiskAssessed, s.KillSwitchChanged))
+RISK = Topic("risk", "account", "account_id", (s.OrderDenied, s.RiskAssessed, s.KillSwitchChanged), writer="risk")
 FILLS = Topic(
     "fills",
     "account",
@@ -44,19 +48,25 @@ COMMANDS = Topic(
     "commands",
     "workflow",
     "workflow_id",
-    (s.ExecuteStrategy, s.StartStrategy, s.StopStrategy, s.ExecuteWorkflow, s.CancelWorkflow),
+    (s.ExecuteStrategy, s.StartStrategy, s.StopStrategy, s.SetKillSwitch, s.ExecuteWorkflow, s.CancelWorkflow),
 )
 STEPS = Topic("steps", "workflow", "workflow_id", (s.RunStep,))
 RESULTS = Topic("results", "workflow", "workflow_id", (s.StepCompleted, s.StepFailed))
 WORKFLOWS = Topic("workflows", "workflow", "workflow_id", (s.Workflow,), compacted=True)
-STRATEGIES = Topic("strategies", "single", "run_id", (s.StrategyStarted, s.StrategyStopped), compacted=True)
+STRATEGIES = Topic(
+    "strategies", "single", "run_id", (s.StrategyStarted, s.StrategyStopped, s.KillSwitchSet), compacted=True
+)
+BACKTESTS = Topic("backtests", "backtest", "job_id", (s.RunBacktest,))
+BACKTEST_RESULTS = Topic("backtest_results", "backtest", "job_id", (s.BacktestCompleted, s.BacktestFailed))
 INSTRUMENTS = Topic("instruments", "single", "instrument_id", (s.Instrument,), compacted=True)
+POLICIES = Topic("rl.policies", "single", "policy_id", (s.PolicyPublished,), compacted=True)
 
 TOPICS: dict[str, Topic] = {
     topic.name: topic
     for topic in (
         TICKS,
         BARS,
+        HISTORY,
         ORDERS,
         SIGNALS,
         TARGETS,
@@ -67,16 +77,25 @@ TOPICS: dict[str, Topic] = {
         STEPS,
         RESULTS,
         WORKFLOWS,
+        BACKTESTS,
+        BACKTEST_RESULTS,
         STRATEGIES,
         INSTRUMENTS,
+        POLICIES,
     )
 }
 DATA_PLANE_RANK = ("strategies", "ticks", "bars", "orders", "fills", "signals", "targets", "risk")
 """Order of rows of one instant: data before reports before decisions."""
 DEAD_LETTER_SUFFIX = ".dlq"
+KILL_SWITCH = "kill-switch:"
+"""Stands before the account in the key of an operator's word on it, compacted to the last one; no run is so named."""
 
 _HOMES: dict[type[Message], Topic] = {
-    kind: topic for topic in TOPICS.values() for kind in topic.types if kind is not s.SliceClosed
+    kind: topic
+    for topic in TOPICS.values()
+    if topic is not HISTORY
+    for kind in topic.types
+    if kind is not s.SliceClosed
 }
 
 
@@ -86,6 +105,13 @@ def topic_of(kind: type[Message]) -> Topic:
         return _HOMES[kind]
     except KeyError:
         raise UnknownTopic(f"{kind.__name__} has no topic of its own; name one") from None
+
+
+def key_of(name: str, message: Message) -> str:
+    """Return the key of a message on a topic: the field that the topic is keyed by."""
+    if isinstance(message, s.KillSwitchSet):
+        return KILL_SWITCH + message.account_id
+    return str(getattr(message, topic(name).key))
 
 
 def topic(name: str) -> Topic:

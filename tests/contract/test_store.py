@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from streams.errors import ConfigError, StoreError
+from streams.errors import ConfigError, StoreConflict, StoreError
 from streams.redis_store import RedisStore
-from streams.store import MemoryStore, Store
+from streams.store import Changes, MemoryStore, Store
 
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
@@ -103,6 +103,76 @@ async def test_a_ttl_that_is_not_positive_is_refused(store: Store, ttl_s: float)
 async def test_a_cap_below_one_is_refused(store: Store) -> None:
     with pytest.raises(ConfigError, match="at least 1"):
         await store.append("key", b"1", cap=0)
+
+
+async def test_a_set_is_in_byte_order_and_has_each_member_once(store: Store) -> None:
+    await store.apply(Changes(add={"set": [b"b", b"\xff", b"a"]}))
+    await store.apply(Changes(add={"set": [b"ab", b"a", b""], "other": [b"x"]}))
+    assert await store.members("set") == [b"", b"a", b"ab", b"b", b"\xff"]
+    assert await store.members("nothing") == []
+    assert await store.scan("") == ["other", "set"]
+
+
+async def test_the_highest_members_come_first_and_below_a_bound(store: Store) -> None:
+    await store.apply(Changes(add={"one": [b"a", b"b", b"c", b"d"], "two": [b"b", b"e"]}))
+    assert await store.highest(["one", "two", "nothing"], 2) == [[b"d", b"c"], [b"e", b"b"], []]
+    assert await store.highest(["one", "two"], 10, below=b"c") == [[b"b", b"a"], [b"b"]]
+    assert await store.highest(["one"], 10, below=b"cc") == [[b"c", b"b", b"a"]]
+    assert await store.highest([], 10) == []
+
+
+async def test_changes_delete_then_remove_then_put_then_add(store: Store) -> None:
+    await store.apply(Changes(put={"value": b"1", "gone": b"1"}, add={"set": [b"a", b"b"], "emptied": [b"a"]}))
+    changes = Changes(
+        delete=["gone", "value"],
+        remove={"set": [b"a", b"c"], "emptied": [b"a"], "nothing": [b"a"]},
+        put={"value": b"2"},
+        add={"set": [b"a", b"d"]},
+    )
+    await store.apply(changes)
+    assert await store.get_many(["value", "gone", "value", "nothing"]) == [b"2", None, b"2", None]
+    assert await store.members("set") == [b"a", b"b", b"d"]
+    assert await store.scan("") == ["set", "value"]
+    await store.apply(changes)
+    assert await store.members("set") == [b"a", b"b", b"d"]
+    await store.apply(Changes())
+    assert await store.get_many([]) == []
+
+
+async def test_changes_are_written_only_where_the_values_are_as_expected(store: Store) -> None:
+    await store.set("offsets", b"1")
+    await store.apply(Changes(put={"offsets": b"2"}), {"offsets": b"1", "absent": None})
+    for expected in ({"offsets": b"1"}, {"offsets": None}, {"absent": b"1"}, {"offsets": b"2", "absent": b"1"}):
+        with pytest.raises(StoreConflict):
+            await store.apply(Changes(delete=["offsets"], add={"set": [b"a"]}), expected)
+    assert await store.get("offsets") == b"2"
+    assert await store.scan("") == ["offsets"]
+
+
+async def test_a_lease_has_one_holder_until_it_runs_out(store: Store) -> None:
+    assert await store.lease("lease", b"one", 60)
+    assert not await store.lease("lease", b"other", 60)
+    assert await store.lease("lease", b"one", 0.02)
+    while await store.get("lease") is not None:
+        pass
+    assert await store.lease("lease", b"other", 60)
+    assert not await store.lease("lease", b"one", 60)
+    with pytest.raises(StoreConflict):
+        await store.apply(Changes(put={"value": b"1"}), {"lease": b"one"})
+    await store.apply(Changes(delete=["lease"]), {"lease": b"other"})
+    assert await store.lease("lease", b"one", 60)
+
+
+async def test_a_set_is_no_value_and_no_list(store: Store) -> None:
+    await store.apply(Changes(add={"set": [b"a"]}, put={"value": b"1"}))
+    await store.append("list", b"1", cap=1)
+    for wrong in (store.get("set"), store.range("set"), store.members("value"), store.highest(["list"], 1)):
+        with pytest.raises(StoreError):
+            await wrong
+    with pytest.raises(StoreError):
+        await store.apply(Changes(add={"value": [b"a"]}))
+    assert await store.get("value") == b"1"
+    assert await store.get_many(["set", "list", "value"]) == [None, None, b"1"]
 
 
 async def test_the_memory_store_goes_by_the_clock_that_it_was_given() -> None:

@@ -11,10 +11,11 @@ from schemas.message import AvroType
 
 CARRIED = {"string": {"b": [1, "köy", None], "a": {"c": 0.5}}, "double": [1.0, 2.0], "int": [1, 2]}
 CANDIDATES: dict[Any, tuple[Any, ...]] = {
-    str: ("AAPL.XNAS", "USD", "2024-01-02"),
+    str: ("AAPL.XNAS", "USD", "2024-01-02", "0" * 64),
     int: (3, 0),
     float: (0.5,),
     bool: (True,),
+    bytes: (b"weights",),
 }
 
 
