@@ -16,6 +16,7 @@ from schemas import Bar, BarBlock, Message, StrategyStarted
 from streams.broker import partition_of
 from streams.errors import HandlerError
 from streams.ids import slice_id
+from streams.in_hand import IN_HAND
 from streams.record import Event
 from streams.slices import Work
 from streams.task import Output
@@ -60,7 +61,8 @@ class Dispatch:
         """Handle a phase of a slice: each event, then the phase's close."""
         assert work.slice is not None
         assert work.phase is not None
-        if not work.events and work.phase.name not in self._closers:
+        # A slice without rows gives an alpha nothing to decide on.
+        if not work.events and (work.phase.name not in self._closers or self.pool.role == "alpha"):
             return []
         context = self._context(work.slice, work.runs)
         outputs = [output for event in work.events for output in self._handled(event, context)]
@@ -93,6 +95,7 @@ class Dispatch:
         return found
 
     def _handled(self, event: Event, context: Context) -> Iterator[Output]:
+        IN_HAND.set(event)
         for row in _rows(event):
             for handler in self._handlers(type(row.message)):
                 yield from self._call_for_event(handler, row, context)
@@ -113,7 +116,8 @@ class Dispatch:
     def _closed(self, work: Work, context: Context) -> Iterator[Output]:
         assert work.phase is not None
         assert work.slice is not None
-        slice_ = Slice(work.slice, work.events, context.runs)
+        IN_HAND.set(work)
+        slice_ = Slice(work.slice, work.events, context.runs, work.switches)
         for handler in self._closers.get(work.phase.name, ()):
             yield from self._call_for_slice(handler, slice_, context, work)
 

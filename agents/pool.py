@@ -77,6 +77,21 @@ class AgentPool:
 
         return register
 
+    @property
+    def answers_steps(self) -> bool:
+        """Return whether workflow steps may be addressed to it."""
+        return bool(self.actions)
+
+    @property
+    def known_actions(self) -> frozenset[str] | None:
+        """Return what may be asked of it; None: not known beforehand."""
+        return frozenset(self.actions)
+
+    @property
+    def problem(self) -> str:
+        """Return what keeps the pool from answering; empty where nothing does."""
+        return ""
+
     def answer(self, action: str) -> Callable[..., Any]:
         """Return the function for an action; raise UnknownAction naming those there are."""
         try:

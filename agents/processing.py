@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 
 from agents.dispatch import Dispatch, topics_of
@@ -25,22 +24,17 @@ class StartedRun(State):
 class ArrivalInbox:
     """Hand over records as they come."""
 
-    def __init__(self, *, singly: bool = False) -> None:
-        self._events: deque[Event] = deque()
-        self._singly = singly
+    def __init__(self) -> None:
+        self._events: list[Event] = []
 
     def offer(self, event: Event) -> None:
         """Take one record in."""
         self._events.append(event)
 
     def next(self) -> Work | None:
-        """Return one record, or all that have come."""
-        if not self._events:
-            return None
-        if self._singly:
-            return Work(None, None, [self._events.popleft()])
-        events, self._events = list(self._events), deque()
-        return Work(None, None, events)
+        """Return all that have come."""
+        events, self._events = self._events, []
+        return Work(None, None, events) if events else None
 
 
 class PoolProcessor:

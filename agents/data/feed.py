@@ -1,7 +1,8 @@
-"""The feed: puts market data on the log, slice by slice, and says which runs are active in each."""
+"""The feed: puts market data on the log, slice by slice, and says which runs are active in each, and what is halted."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -11,7 +12,18 @@ from pydantic import Field
 
 from agents.context import bar_id, tick_id
 from agents.data.adjustments import check_times, learn
-from schemas import Bar, CorporateAction, Instrument, Message, SliceClosed, StrategyStarted, StrategyStopped, TickBlock
+from schemas import (
+    Bar,
+    CorporateAction,
+    Instrument,
+    KillSwitchSet,
+    Message,
+    SliceClosed,
+    StrategyStarted,
+    StrategyStopped,
+    TickBlock,
+)
+from streams import tracing
 from streams.broker import Broker, Reader, Transactions, partition_of
 from streams.clock import Clock
 from streams.errors import DecodeError, InvalidData
@@ -32,6 +44,8 @@ class FeedState(State):
 
     last_slice: int = -1
     """Time of the last slice, ns UTC."""
+    beyond: int = 0
+    """How far the last slice lies beyond the last data's own time, by empty slices and what had to follow them, ns."""
     rows: dict[str, int] = Field(default_factory=dict)
     """Rows published so far, by topic."""
     slices: int = 0
@@ -40,6 +54,18 @@ class FeedState(State):
     """Sequence of the next tick that comes without one, by instrument_id."""
     adjustments: dict[str, str] = Field(default_factory=dict)
     """Adjustment of an instrument's bars, raw once it had a corporate action; by instrument_id."""
+
+    @property
+    def last_data(self) -> int:
+        """Return the last data's own time: what is not later was published, ns UTC."""
+        return self.last_slice - self.beyond
+
+
+class SwitchState(State):
+    """What the feed told of kill switches; apart from FeedState, which changes with every slice."""
+
+    released: dict[str, str] = Field(default_factory=dict)
+    """Command of the last release that a slice told of, by account_id."""
 
 
 class Feed:
@@ -59,6 +85,11 @@ class Feed:
         self._serde = serde
         self._transactions, self._strategies, self._states = connections
         self._active: dict[str, StrategyStarted] = {}
+        self._trace: tuple[int, str | None] = (-1, None)
+        self._switches: dict[str, KillSwitchSet] = {}
+        self._words: set[str] = set()
+        self._untold = False
+        self._one_at_a_time = asyncio.Lock()
 
     @classmethod
     @asynccontextmanager
@@ -73,6 +104,8 @@ class Feed:
             async with broker.reader(start) as strategies:
                 feed = cls(broker, partitions, clock, serde, (transactions, strategies, states))
                 await feed._catch_up()
+                # What was said while there was no feed waits for data, as it did then.
+                feed._untold = False
                 yield feed
 
     @property
@@ -101,7 +134,12 @@ class Feed:
         if isinstance(message, StrategyStarted):
             self._active[message.run_id] = message
         elif isinstance(message, StrategyStopped):
-            self._active.pop(message.run_id, None)
+            self._untold |= self._active.pop(message.run_id, None) is not None
+        elif isinstance(message, KillSwitchSet) and message.command_id not in self._words:
+            # An orchestrator that was killed may say an older word again: it must not undo the one after it.
+            self._words.add(message.command_id)
+            self._switches[message.account_id] = message
+            self._untold = True
 
     async def reference_data(self, instruments: Iterable[Instrument]) -> None:
         """Publish what is known of the instruments."""
@@ -112,33 +150,54 @@ class Feed:
     async def publish(self, slices: Iterable[Sequence[Row]]) -> int:
         """Publish slices in one transaction, each closed on every partition; return how many were new.
 
-        Slices up to the last one published are passed over: a feed that starts again goes on where it was.
+        Slices up to the last one with rows are passed over: a feed that starts again goes on where it was. A slice
+        that would not lie after an empty one follows it by 1 ns.
         Raises InvalidData where times go backwards, a slice is empty, or corporate actions come late or meet adjusted
         bars; then nothing is published.
         """
         timed = _timed(slices)
-        await self._catch_up()
-        state, records = self.state, list[Record]()
-        new = [(ts, rows) for ts, rows in timed if ts > state.last_slice]
-        state.adjustments = _checked(new, state)
-        for ts, rows in new:
-            records += self._slice(ts, rows, state)
-        if records:
-            await self._transactions.commit(records, None, lambda _: self._states.changes())
-        return len(new)
+        async with self._one_at_a_time:
+            await self._catch_up()
+            state, records = self.state, list[Record]()
+            new = [(ts, rows) for ts, rows in timed if ts > state.last_data]
+            state.adjustments = _checked(new, state)
+            for own, rows in new:
+                ts = max(own, state.last_slice + 1)
+                records += self._slice(ts, rows, state)
+                state.beyond = ts - own
+            if records:
+                await self._transactions.commit(records, None, lambda _: self._states.changes())
+            return len(new)
 
     async def publish_now(self, rows: Sequence[Row]) -> int:
         """Publish what a live feed just gave as one slice; return its time.
 
         Rows keep their own times; a slice that would fall on the last one's time follows it by 1 ns.
         """
-        await self._catch_up()
-        state = self.state
-        ts = max(max(row.ts_event for row in rows), state.last_slice + 1)
-        state.adjustments = _checked([(ts, rows)], state)
-        records = self._slice(ts, [self._numbered(row, state) for row in rows], state)
-        await self._transactions.commit(records, None, lambda _: self._states.changes())
-        return ts
+        async with self._one_at_a_time:
+            await self._catch_up()
+            state = self.state
+            ts = max(max(row.ts_event for row in rows), state.last_slice + 1)
+            state.adjustments = _checked([(ts, rows)], state)
+            records = self._slice(ts, [self._numbered(row, state) for row in rows], state)
+            await self._transactions.commit(records, None, lambda _: self._states.changes())
+            return ts
+
+    async def close_empty(self) -> int:
+        """Publish a slice without rows where a stop or a kill switch waits for one; return its time, ns UTC, or -1.
+
+        It follows the last slice by 1 ns: nothing is known of the time in between. Before the first slice there is
+        nothing to stop.
+        """
+        async with self._one_at_a_time:
+            await self._catch_up()
+            state = self.state
+            if state.last_slice < 0 or not self._untold:
+                return -1
+            records = self._closed(state.last_slice + 1, {}, state)
+            state.beyond += 1
+            await self._transactions.commit(records, None, lambda _: self._states.changes())
+            return state.last_slice
 
     def _numbered(self, row: Row, state: FeedState) -> Row:
         if not isinstance(row, TickBlock):
@@ -148,7 +207,7 @@ class Feed:
         return row.model_copy(update={"seq0": first})
 
     def _slice(self, ts: int, rows: Sequence[Row], state: FeedState) -> list[Record]:
-        state.last_slice, state.slices = ts, state.slices + 1
+        state.beyond = 0
         counts: dict[tuple[str, int], int] = {}
         records = []
         for row in rows:
@@ -157,20 +216,37 @@ class Feed:
             size = len(row) if isinstance(row, TickBlock) else 1
             counts[place] = counts.get(place, 0) + size
             state.rows[place[0]] = state.rows.get(place[0], 0) + size
-        return records + [
-            self._closing(ts, topic, partition, counts.get((topic.name, partition), 0))
+        return records + self._closed(ts, counts, state)
+
+    def _closed(self, ts: int, counts: Mapping[tuple[str, int], int], state: FeedState) -> list[Record]:
+        state.last_slice, state.slices = ts, state.slices + 1
+        switches, self._untold = self._told(), False
+        return [
+            self._closing(ts, topic, partition, counts.get((topic.name, partition), 0), switches)
             for topic in (TICKS, BARS)
             for partition in range(self._count)
         ]
+
+    def _told(self) -> tuple[KillSwitchSet, ...]:
+        """Return the words that the next slice tells: every halt, and the releases that none told yet."""
+        if not self._switches:
+            return ()
+        told = self._states.get(SwitchState, FEED).released
+        words = [self._switches[name] for name in sorted(self._switches)]
+        fresh = tuple(word for word in words if word.active or told.get(word.account_id) != word.command_id)
+        told |= {word.account_id: word.command_id for word in fresh if not word.active}
+        return fresh
 
     def _row(self, row: Row, ts: int) -> Record:
         if isinstance(row, TickBlock):
             return self._record(row, TICKS, row.instrument_id, tick_id(row, 0), ts)
         return self._record(row, BARS, row.instrument_id, bar_id(row), ts)
 
-    def _closing(self, ts: int, topic: Topic, partition: int, rows: int) -> Record:
+    def _closing(self, ts: int, topic: Topic, partition: int, rows: int, switches: tuple[KillSwitchSet, ...]) -> Record:
         runs = tuple(sorted(self._active))
-        closing = SliceClosed(ts_event=ts, source=FEED, partition=0, stage="data", runs=runs, rows=rows)
+        closing = SliceClosed(
+            ts_event=ts, source=FEED, partition=0, stage="data", runs=runs, rows=rows, switches=switches
+        )
         message_id = derive_id(slice_id(ts), FEED, topic.name, partition)
         return self._record(closing, topic, str(partition), message_id, ts, partition)
 
@@ -186,13 +262,20 @@ class Feed:
             correlation_id=str(ts) if ts is not None else message_id,
             causation_id=message_id,
             slice=ts,
+            traceparent=self._traced(ts),
         )
         value = self._serde.encode(message)
         return Record(topic.name, key, value, envelope.headers(), partition, now // 1_000_000)
 
+    def _traced(self, ts: int | None) -> str | None:
+        """Return the context of a slice's trace, which begins with its first record."""
+        if ts is not None and ts != self._trace[0]:
+            self._trace = (ts, tracing.sent("feed slice", {"finagent.slice": ts}))
+        return None if ts is None else self._trace[1]
+
 
 def _checked(timed: Sequence[tuple[int, Sequence[Row]]], state: FeedState) -> dict[str, str]:
-    adjustments, last = state.adjustments, state.last_slice
+    adjustments, last = state.adjustments, state.last_data
     for ts, rows in timed:
         check_times(ts, last, rows)
         adjustments, last = learn(adjustments, rows), ts

@@ -7,12 +7,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from agents.data.cache import FetchCache
 from agents.data.calendars import iso_date
-from agents.data.fetch import FetchParameters, fetch_first
+from agents.data.fetch import FetchParameters
 from agents.data.providers import Provider
 from agents.data.requirements import check_required, columns_of
 from agents.pool import AgentPool
-from agents.references import Rows
 from agents.steps import StepContext
 from schemas import Instrument
 from streams.errors import ConfigError, UnknownInstrument
@@ -26,9 +26,14 @@ class ResolveParameters(BaseModel):
     """Bare symbols or SYMBOL.VENUE."""
 
 
-def build(providers: Sequence[Provider]) -> AgentPool:
-    """Return the pool over providers in their order."""
+CACHE_ENTRIES = 64
+"""Fetches that a pool remembers by default."""
+
+
+def build(providers: Sequence[Provider], cache_entries: int = CACHE_ENTRIES) -> AgentPool:
+    """Return the pool over providers in their order; it remembers so many fetches, 0 none."""
     pool = AgentPool("data")
+    cache = FetchCache(providers, cache_entries)
 
     @pool.step("fetch_market_data")
     @pool.step("fetch_data")
@@ -36,11 +41,11 @@ def build(providers: Sequence[Provider]) -> AgentPool:
         """Return bars by reference, with their source and range; required_data names what they must have."""
         asked = {name: value for name, value in parameters.items() if value not in ("", None)}
         required = asked.pop("required_data", ())
-        fetched = fetch_first(providers, FetchParameters.read(asked))
+        fetched, rows = cache.fetch(FetchParameters.read(asked))
         blocks = fetched.blocks
         check_required(required, columns_of(blocks) if required else ())
         return {
-            "bars": Rows(blocks),
+            "bars": rows,
             "instruments": [instrument.model_dump() for instrument in fetched.instruments],
             "interval": blocks[0].interval,
             "start": iso_date(int(min(block.session_day[0] for block in blocks))),

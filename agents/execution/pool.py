@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -13,18 +13,22 @@ from agents.pool import AgentPool
 from agents.transaction_cost.model import CostModel
 from schemas import Bar, CancelOrder, CorporateAction, OrderAccepted, OrderReport, SubmitOrder, TickBlock
 
+CostsAt = Callable[[int], CostModel]
+"""The cost model at a time, ns UTC."""
 
-def build(costs: CostModel, fill_at: FillAt = "next_open") -> AgentPool:
-    """Return the pool; fills pay what the cost model says.
+
+def build(costs: CostModel | CostsAt, fill_at: FillAt = "next_open") -> AgentPool:
+    """Return the pool; fills pay what the cost model says, or the one at the time of the row that they meet.
 
     With same_close an order fills at the close that it was decided on: its fill then carries the order's own ts_event.
     """
     pool = AgentPool("execution", role="execution")
+    costs_at: CostsAt = (lambda ts: costs) if isinstance(costs, CostModel) else costs
 
     @pool.on
     def on_bar(bar: Bar, book: Book) -> Iterator[Because]:
         """Fill what the bar reaches."""
-        return _reports([] if fill_at == "next_tick" else match_bar(book, bar, costs, fill_at))
+        return _reports([] if fill_at == "next_tick" else match_bar(book, bar, costs_at(bar.ts_event), fill_at))
 
     @pool.on
     def on_action(action: CorporateAction, book: Book) -> Iterator[Because]:
@@ -34,13 +38,15 @@ def build(costs: CostModel, fill_at: FillAt = "next_open") -> AgentPool:
     @pool.on
     def on_ticks(block: TickBlock, book: Book) -> Iterator[Because]:
         """Fill what the trades reach."""
-        return _reports(match_ticks(book, block, costs, session_date=_session_date(book, block.base_ts)))
+        session, cost = _session_date(book, block.base_ts), costs_at(block.ts_event)
+        return _reports(match_ticks(book, block, cost, session_date=session))
 
     @pool.on
     def on_order(order: SubmitOrder, book: Book) -> Iterator[Because]:
         """Accept or reject an order."""
         report = submit(book, order)
-        filled = fill_same_close(book, order.order_id, costs) if isinstance(report, OrderAccepted) else []
+        cost = costs_at(order.ts_event)
+        filled = fill_same_close(book, order.order_id, cost) if isinstance(report, OrderAccepted) else []
         return _reports([report, *filled])
 
     @pool.on

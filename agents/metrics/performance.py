@@ -16,6 +16,8 @@ from schemas.positions import PositionsUpdated
 from streams.errors import InvalidData
 
 DAY_NS = 86_400 * 10**9
+TRADING_DAYS = 252.0
+"""Days in a year of daily values."""
 MIN_DAYS = 30
 """Samples that span fewer calendar days are not annualised."""
 
@@ -29,11 +31,12 @@ def performance_metrics(
     *,
     positions: Sequence[PositionsUpdated] | None = None,
     benchmark: Float64 | None = None,
-    periods_per_year: float = 252,
+    periods_per_year: float | None = None,
 ) -> Figures:
     """Return the named figures of an equity series, shape (n,), whose first value is the start capital.
 
-    times are ns UTC, increasing; periods_per_year is the number of equity values in a year (252: daily); benchmark
+    times are ns UTC, increasing; periods_per_year is the number of equity values in a year; None: figures per year rest
+    on the start and the last value of each UTC day, 252 in a year, and all others on every value; benchmark
     holds levels at the same times; the risk-free rate and the targets are 0. What is per year is None for samples
     shorter than 30 days. Without positions or benchmark their figures are None.
     Raises InvalidData for unequal lengths, an empty series, NaN, a start capital <= 0 or time going backwards.
@@ -41,14 +44,19 @@ def performance_metrics(
     _check(equity, times)
     days = (times[-1] - times[0]) / DAY_NS
     trips = round_trips(fills)
+    per_year = periods_per_year or TRADING_DAYS
     figures = {
-        **_of_equity(equity, days, periods_per_year),
+        **_of_equity(equity, days, per_year),
         **_of_trading(fills, float(equity.mean()), days),
-        **_of_benchmark(equity, benchmark, periods_per_year),
+        **_of_benchmark(equity, benchmark, per_year),
         "win_rate": trading.win_rate(trips),
         "profit_factor": trading.profit_factor(trips),
         "exposure": trading.exposure(positions, fills) if positions is not None else None,
     }
+    if periods_per_year is None and len(kept := _daily(times)) < len(equity):
+        daily = _of_equity(equity[kept], days, per_year)
+        daily |= _of_benchmark(equity[kept], benchmark[kept] if benchmark is not None else None, per_year)
+        figures |= {name: daily[name] for name in PER_PERIOD}
     return figures if days >= MIN_DAYS else {**figures, **dict.fromkeys(ANNUAL)}
 
 
@@ -64,6 +72,16 @@ ANNUAL = (
     "information_ratio",
 )
 """The figures that are per year."""
+
+
+PER_PERIOD = ("volatility", "sharpe_ratio", "sortino_ratio", "alpha", "information_ratio")
+"""Those of them that are scaled up from the returns of a period."""
+
+
+def _daily(times: Sequence[int]) -> list[int]:
+    """Return the places of the start and of the last value of each UTC day after it."""
+    last = {ts // DAY_NS: place for place, ts in enumerate(times)}
+    return sorted({0, *last.values()})
 
 
 def _of_equity(equity: Float64, days: float, periods_per_year: float) -> Figures:

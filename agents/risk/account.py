@@ -49,6 +49,12 @@ class RiskAccount(State):
     session_start_equity: float = 0.0
     """Equity at the last marks of the session before, plus deposits since."""
     kill_switch: bool = False
+    halt_reason: str = ""
+    """Why the kill switch is active."""
+    operator_word: str = ""
+    """Command of the operator's word that was taken last; empty before the first."""
+    loss_accepted: bool = False
+    """Whether an operator released the kill switch over the session's loss, which then does not trip it again."""
     runs: dict[str, RunTerms] = Field(default_factory=dict)
 
 
@@ -73,7 +79,7 @@ def register(account: RiskAccount, run: StrategyStarted) -> bool:
 
 
 def stop(account: RiskAccount, run_id: str) -> None:
-    """Deny what the run proposes from now on; its positions and open orders stay."""
+    """Deny what the run proposes from now on; its positions stay, its open orders are canceled at the end of marks."""
     if run_id in account.runs:
         account.runs[run_id].active = False
 

@@ -8,7 +8,7 @@ from agents.risk.case import Case, Denial, cash_needed, exceeds, session_loss
 from agents.risk.checks import first_denial
 from schemas.message import Message
 from schemas.orders import CancelOrder, OrderProposed, SubmitOrder
-from schemas.risk import KillSwitchChanged, OrderDenied
+from schemas.risk import KillSwitchChanged, KillSwitchSet, OrderDenied
 from streams.ids import derive_id
 
 __all__ = [
@@ -21,9 +21,9 @@ __all__ = [
     "equity",
     "mark",
     "register",
-    "set_kill_switch",
     "start_session",
     "stop",
+    "take_word",
 ]
 
 
@@ -53,40 +53,69 @@ def decide(
     return _submitted(account, proposal, order_id, ts)
 
 
+def take_word(account: RiskAccount, word: KillSwitchSet, ts: int) -> KillSwitchChanged | None:
+    """Set the kill switch as an operator says; return None for the word that was taken last.
+
+    Every other word is answered, also where the switch stays as it is. A release accepts the session's loss.
+    """
+    if word.command_id == account.operator_word:
+        return None
+    account.operator_word = word.command_id
+    account.loss_accepted = not word.active
+    return _set_kill_switch(account, word.active, word.reason, ts)
+
+
 def end_of_marks(account: RiskAccount, ts: int) -> list[Message]:
-    """Trip the kill switch where the session's loss exceeds the strictest max_daily_loss of the active runs."""
+    """Return what the marks lead to: the kill switch tripped by the session's loss, and open orders canceled.
+
+    The loss is held against the strictest max_daily_loss of the active runs. One that an operator accepted trips again
+    only after it was within the limit in between. Canceled are all orders while the kill switch is active, else those
+    of runs that were stopped.
+    """
+    tripped = _trip(account, ts)
+    return [*([tripped] if tripped else []), *_cancels(account, ts)]
+
+
+def _trip(account: RiskAccount, ts: int) -> KillSwitchChanged | None:
     limits = [terms.limits.max_daily_loss for terms in account.runs.values() if terms.active]
     loss = session_loss(account)
     if not limits or not exceeds(loss, min(limits)):
-        return []
+        account.loss_accepted = False
+        return None
+    if account.kill_switch or account.loss_accepted:
+        return None
     reason = (
         f"equity fell {loss:.2%} since the start of session {account.session}, from {account.session_start_equity:,.2f}"
         f" to {equity(account):,.2f} {account.currency}, limit {min(limits):.2%}"
     )
-    return set_kill_switch(account, True, reason, ts)
+    return _set_kill_switch(account, True, reason, ts)
 
 
-def set_kill_switch(account: RiskAccount, active: bool, reason: str, ts: int) -> list[Message]:
-    """Trip or release the kill switch; tripping cancels every open order. No change, no message."""
-    if account.kill_switch == active:
-        return []
-    account.kill_switch = active
-    changed = KillSwitchChanged(account_id=account.account_id, active=active, reason=reason, ts_event=ts)
-    return [changed, *(_cancels(account, reason, ts) if active else [])]
+def _set_kill_switch(account: RiskAccount, active: bool, reason: str, ts: int) -> KillSwitchChanged:
+    account.kill_switch, account.halt_reason = active, reason if active else ""
+    return KillSwitchChanged(account_id=account.account_id, active=active, reason=reason, ts_event=ts)
 
 
-def _cancels(account: RiskAccount, reason: str, ts: int) -> list[CancelOrder]:
+def _cancels(account: RiskAccount, ts: int) -> list[CancelOrder]:
+    """Withdraw what must not work on; the venue answers within the slice, so the next marks find none of it open."""
+    orders = account.orders.open
+    doomed = [name for name in sorted(orders) if account.kill_switch or not _is_active(account, orders[name].run_id)]
     return [
         CancelOrder(
             order_id=order_id,
-            run_id=order.run_id,
+            run_id=orders[order_id].run_id,
             account_id=account.account_id,
-            instrument_id=order.instrument_id,
-            reason=reason,
+            instrument_id=orders[order_id].instrument_id,
+            reason=account.halt_reason if account.kill_switch else f"run {orders[order_id].run_id} was stopped",
             ts_event=ts,
         )
-        for order_id, order in sorted(account.orders.open.items(), key=lambda item: item[0])
+        for order_id in doomed
     ]
+
+
+def _is_active(account: RiskAccount, run_id: str) -> bool:
+    terms = account.runs.get(run_id)
+    return terms is not None and terms.active
 
 
 def _open(case: Case, order_id: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from agents.context import Context, Slice
+from agents.context import Because, Context, Slice
 from agents.pool import AgentPool
 from agents.portfolio.financing import NO_FINANCING, FinancingModel
 from agents.risk.actions import act
@@ -19,15 +19,14 @@ from agents.risk.limits import (
     end_of_marks,
     mark,
     register,
-    set_kill_switch,
     start_session,
     stop,
+    take_word,
 )
 from agents.risk.var import assess
 from agents.steps import Answer, Inputs, StepContext
 from schemas import (
     CorporateAction,
-    KillSwitchChanged,
     Message,
     OrderAccepted,
     OrderCanceled,
@@ -84,8 +83,9 @@ def build(*, commission_rate: float, cash_buffer: float, financing: FinancingMod
             act(account, action)
 
     @pool.on(phase="mark")
-    def on_marks(slice_: Slice, context: Context) -> Iterator[Message]:
-        """Open the accounts of new runs, close those of stopped ones, mark positions, check the session's loss."""
+    def on_marks(slice_: Slice, context: Context) -> Iterator[Message | Because]:
+        """Open the accounts of new runs, stop others, mark positions, hear operators, check the session's loss."""
+        words = {word.account_id: word for word in slice_.switches}
         for run in context.runs.values():
             account = context.state(RiskAccount, run.account_id)
             accrue(account, financing, slice_.ts)
@@ -97,6 +97,9 @@ def build(*, commission_rate: float, cash_buffer: float, financing: FinancingMod
                     stop(account, run_id)
             for instrument_id, prices in slice_.prices.items():
                 mark(account, instrument_id, float(prices.values[-1]), slice_.session_date)
+            word = words.get(account.account_id)
+            if word and (changed := take_word(account, word, slice_.ts)):
+                yield Because(changed, word.command_id)
             yield from end_of_marks(account, slice_.ts)
 
     @pool.on
@@ -105,12 +108,6 @@ def build(*, commission_rate: float, cash_buffer: float, financing: FinancingMod
     ) -> SubmitOrder | OrderDenied | None:
         """Submit or deny."""
         return decide(account, proposal, commission_rate, cash_buffer, context.ts)
-
-    @pool.on
-    def on_kill_switch(change: KillSwitchChanged, account: RiskAccount, context: Context) -> Iterator[Message]:
-        """Take an operator's word; what the pool itself published comes by here too and changes nothing."""
-        messages = set_kill_switch(account, change.active, change.reason, context.ts)
-        yield from (message for message in messages if not isinstance(message, KillSwitchChanged))
 
     @pool.step("assess_risk")
     @pool.step("assess_portfolio_risk")

@@ -18,11 +18,11 @@ from orchestrator.settings import Settings
 from orchestrator.strategy import TradingStrategy
 from schemas import (
     Bar,
-    KillSwitchChanged,
     OrderFilled,
     OrderRejected,
     OrderReport,
     PositionsUpdated,
+    SetKillSwitch,
     Signal,
     SliceClosed,
     TickBlock,
@@ -254,12 +254,13 @@ async def test_a_pool_without_a_role_takes_events_as_they_come() -> None:
     pool, counted = AgentPool("audit"), {}
 
     @pool.on
-    def count(report: OrderFilled | OrderRejected, count: Count) -> KillSwitchChanged | None:
+    def count(report: OrderFilled | OrderRejected, count: Count) -> SetKillSwitch | None:
         count.seen += 1
         counted[report.account_id] = count.seen
         if count.seen < 2:
             return None
-        return KillSwitchChanged(account_id=report.account_id, active=True, reason="two fills", ts_event=1)
+        account = report.account_id
+        return SetKillSwitch(workflow_id="halt", account_id=account, active=True, reason="two fills", ts_event=1)
 
     runs = [started("one", [A]), started("two", [A, B])]
     plane = Plane([*built_in(), pool])
@@ -269,7 +270,7 @@ async def test_a_pool_without_a_role_takes_events_as_they_come() -> None:
         fills = len(plane.of(OrderFilled))
         await plane.until(lambda: sum(counted.values()) == fills)
     assert counted == {"a-one": 1, "a-two": 2}
-    (tripped,) = [event for event in plane.events("risk") if event.envelope.source == "audit"]
+    (tripped,) = [event for event in plane.events("commands") if event.envelope.source == "audit"]
     (second,) = [e for e in plane.events("fills") if e.envelope.message_id == tripped.envelope.causation_id]
     assert isinstance(second.message, OrderFilled)
     assert tripped.envelope.correlation_id == tripped.message.account_id == "a-two"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 
 import pytest
 
 from agents.context import bar_id, tick_id
 from agents.data.feed import Feed
-from schemas import Bar, SliceClosed, StrategyStopped, TickBlock
+from schemas import Bar, KillSwitchSet, SliceClosed, StrategyStopped, TickBlock
 from streams.broker import partition_of
 from streams.errors import Fenced, InvalidData
 from streams.record import Envelope, Record
@@ -209,3 +210,112 @@ async def test_what_cannot_be_read_on_strategies_does_not_stop_the_feed() -> Non
     async with opened(made) as feed:
         assert await feed.publish(DAYS) == 3
         assert feed.active == {}
+
+
+def word(active: bool, account_id: str = "acc", number: int = 0) -> KillSwitchSet:
+    return KillSwitchSet(
+        account_id=account_id, active=active, reason="why", command_id=f"{account_id} {active} {number}", ts_event=START
+    )
+
+
+def told(made: Plane) -> list[tuple[str, ...]]:
+    """Return, by slice, the words that every closing of it tells."""
+    found = []
+    for bars, ticks_ in zip(closings(made, "bars").values(), closings(made, "ticks").values(), strict=True):
+        (same,) = {closing.switches for closing in [*bars.values(), *ticks_.values()]}
+        found.append(tuple(each.command_id for each in same))
+    return found
+
+
+async def test_closings_tell_every_halt_and_each_release_once() -> None:
+    made = await plane()
+    async with opened(made) as feed:
+        await made.say(word(True), word(True, "b"))
+        await feed.publish(DAYS[:2])
+        await made.say(word(False))
+        await feed.publish(DAYS[2:])
+        await feed.publish_now([ticks("A.XNAS", 10**15)])
+    async with opened(made) as feed:
+        await feed.publish_now([ticks("A.XNAS", 2 * 10**15)])
+        await made.say(word(True, number=1))
+        await feed.publish_now([ticks("A.XNAS", 3 * 10**15)])
+    both = ("acc True 0", "b True 0")
+    assert told(made) == [both, both, ("acc False 0", "b True 0"), both[1:], both[1:], ("acc True 1", "b True 0")]
+
+
+async def test_a_release_that_came_while_there_was_no_feed_is_told_by_the_next() -> None:
+    made = await plane()
+    async with opened(made) as feed:
+        await made.say(word(True))
+        await feed.publish(DAYS[:1])
+    await made.say(word(False))
+    async with opened(made) as feed:
+        assert await feed.close_empty() == -1
+        await feed.publish(DAYS)
+    assert told(made) == [("acc True 0",), ("acc False 0",), ()]
+
+
+async def test_an_older_word_that_is_said_again_does_not_undo_a_later_one() -> None:
+    made = await plane()
+    async with opened(made) as feed:
+        await made.say(word(True), word(False))
+        await feed.publish(DAYS[:1])
+        await made.say(word(True))
+        await feed.publish(DAYS[1:2])
+    assert told(made) == [("acc False 0",), ()]
+
+
+async def test_words_are_kept_by_account_apart_from_runs() -> None:
+    made = await plane()
+    await made.say(word(True), started("acc", [instrument("A")]), word(False))
+    assert [event.record.key for event in made.events("strategies")] == ["kill-switch:acc", "acc", "kill-switch:acc"]
+
+
+async def test_an_empty_slice_is_closed_only_for_a_stop_or_a_word() -> None:
+    made = await plane()
+    async with opened(made) as feed:
+        await made.say(word(True))
+        assert await feed.close_empty() == -1, "nothing was traded yet"
+        await feed.publish(DAYS[:1])
+        first = DAYS[0][0].ts_event
+        assert await feed.close_empty() == -1, "the slice told it"
+        await made.announce(started("a", [instrument("A")]))
+        assert await feed.close_empty() == -1, "a run begins with data"
+        await made.say(word(False))
+        assert await feed.close_empty() == first + 1
+        await made.say(StrategyStopped(run_id="a", reason="enough", ts_event=START))
+        assert await feed.close_empty() == first + 2
+        assert await feed.close_empty() == -1
+        assert (feed.state.last_slice, feed.state.last_data, feed.state.slices) == (first + 2, first, 3)
+    found = closings(made, "bars")
+    assert [{each.rows for each in of.values()} for of in found.values()][1:] == [{0}, {0}]
+    assert list(found) == [first, first + 1, first + 2]
+
+
+async def test_data_on_the_time_of_an_empty_slice_is_published_just_behind_it() -> None:
+    made = await plane()
+    near = [[ticks("A.XNAS", number, count=1, seq0=number)] for number in range(4)]
+    async with opened(made) as feed:
+        await feed.publish(near[:1])
+        for number in range(2):
+            await made.say(word(True, number=number))
+            await feed.close_empty()
+        assert await feed.publish(near[:2]) == 1
+        assert await feed.publish(near) == 2
+        assert await feed.publish(near) == 0
+    async with opened(made) as feed:
+        assert await feed.publish(near) == 0
+    found = closings(made, "ticks")
+    assert [ts - START for ts in found] == [0, 1, 2, 3, 4, 5]
+    times = [(e.message.base_ts - START, (e.envelope.slice or 0) - START) for e in made.events("ticks")]
+    assert times == [(0, 0), (1, 3), (2, 4), (3, 5)]
+
+
+async def test_calls_at_the_same_time_follow_each_other() -> None:
+    made = await plane()
+    async with opened(made) as feed:
+        await feed.publish(DAYS[:1])
+        await made.say(word(True))
+        await asyncio.gather(feed.publish(DAYS[1:2]), feed.close_empty(), feed.publish_now([ticks("A.XNAS", 10**15)]))
+    assert len(closings(made, "bars")) == 3
+    assert len(made.events("bars")) == 8

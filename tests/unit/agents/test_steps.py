@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from agents.data.pool import build as build_data
 from agents.data.sources import SampleProvider
 from agents.pool import AgentPool
-from agents.steps import MAX_RESULT_BYTES, Answer, Inputs, Rows, StepContext, run_topic
+from agents.steps import MAX_RESULT_BYTES, Answer, Inputs, Rows, StepContext
 from schemas import BarBlock, KillSwitchChanged, RunStep, StepCompleted, StepFailed
 from streams.errors import BrokerError, MissingData
 from streams.record import Record
@@ -164,13 +164,17 @@ async def test_rows_travel_by_reference_and_come_back_equal() -> None:
         fetched = await answered(plane, asked("bars"))
         assert isinstance(fetched, StepCompleted)
         reference = fetched.result["bars"]
-        assert reference["topic"] == run_topic("w") == "bt.w.bars"
+        assert reference["topic"] == "history"
         assert reference["count"] == 10
         again = await answered(plane, asked("bars", attempt=2))
         assert isinstance(again, StepCompleted)
-        assert again.result["bars"]["sha256"] == reference["sha256"]
-        assert again.result["bars"]["partitions"] != reference["partitions"]
-        for result in (fetched.result, again.result):
+        assert again.result["bars"] == reference  # the same content is not written again
+        await plane.kill()
+        anew = await answered(plane, asked("bars", attempt=3))
+        assert isinstance(anew, StepCompleted)
+        assert anew.result["bars"]["sha256"] == reference["sha256"]
+        assert anew.result["bars"]["partitions"] != reference["partitions"]
+        for result in (fetched.result, anew.result):
             used = await answered(plane, asked("closes", inputs={"bars": result}))
             assert isinstance(used, StepCompleted)
             assert used.result == {
@@ -180,9 +184,9 @@ async def test_rows_travel_by_reference_and_come_back_equal() -> None:
                 "note": "two",
                 "last": BLOCKS[-1].ts_event,
             }
-    written = [SERDE.decode(each.value) for each in plane.records("bt.w.bars")]
+    written = [SERDE.decode(each.value) for each in plane.records("history")]
     assert {repr(block) for block in written} == {repr(block) for block in BLOCKS}
-    assert {each.partition for each in plane.records("bt.w.bars")} <= set(range(4))
+    assert {each.partition for each in plane.records("history")} <= set(range(4))
 
 
 @pytest.mark.parametrize("how", ["hash", "count", "range", "rows"])
@@ -200,16 +204,16 @@ async def test_a_tampered_reference_is_refused(how: str) -> None:
             reference["partitions"][0]["start"] += 1
         else:
             changed = BarBlock.from_bars([bar("A.XNAS", day, 10.5 + day) for day in range(3)])
-            log = plane.broker._logs["bt.w.bars"][0]
+            log = plane.broker._logs["history"][0]
             first = log[0]
-            (forged,) = await plane.broker.publish([Record("bt.w.bars", "A.XNAS", SERDE.encode(changed))])
+            (forged,) = await plane.broker.publish([Record("history", "A.XNAS", SERDE.encode(changed))])
             log[0] = log[forged].__class__(
                 first.topic, 0, 0, first.key, log[forged].value, first.headers, first.timestamp_ms
             )
         failed = await answered(plane, asked("closes", inputs={"bars": fetched.result}))
     assert isinstance(failed, StepFailed)
     assert failed.error_type == "InvalidData"
-    assert "the rows on bt.w.bars are not those of the reference" in failed.error
+    assert "the rows on history are not those of the reference" in failed.error
 
 
 async def test_a_step_for_another_pool_is_left_to_it() -> None:
@@ -268,13 +272,6 @@ async def test_resolve_instruments_knows_the_topic_instruments_after_a_restart_t
         again = await answered(plane, resolve("ZZZ.SIM", attempt=3))
         assert isinstance(again, StepCompleted)
         assert again.result["instruments"] == [new.model_dump()]
-
-
-def test_a_topic_for_rows_has_a_legal_name() -> None:
-    assert run_topic("momentum-1_a") == "bt.momentum-1_a.bars"
-    odd = run_topic("my run/1")
-    assert odd == run_topic("my run/1") != run_topic("my run/2")
-    assert set(odd) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-")
 
 
 def test_common_closes_are_aligned_by_time() -> None:

@@ -3,7 +3,7 @@ import pytest
 
 from agents.metrics import performance_metrics
 from agents.metrics.distribution import conditional_value_at_risk, value_at_risk
-from agents.metrics.performance import ANNUAL, DAY_NS
+from agents.metrics.performance import ANNUAL, DAY_NS, PER_PERIOD
 from streams.errors import InvalidData, MissingData
 from tests.unit.agents.metrics.messages import filled, state
 
@@ -180,3 +180,18 @@ def test_growth_beyond_any_number_is_undefined():
     assert metrics["alpha"] is None
     # Nor is 1e9 within a microsecond an error.
     assert performance_metrics(equity, [0, 1, 2, 1000], [])["annual_return"] is None
+
+
+def test_several_values_a_day_do_not_change_what_is_per_year():
+    daily = 100 * np.cumprod(1 + np.random.default_rng(3).normal(0.001, 0.01, 60))
+    benchmark = 100 * np.cumprod(1 + np.random.default_rng(4).normal(0.001, 0.01, 60))
+    closes = [number * DAY_NS + DAY_NS // 2 for number in range(60)]
+    # The same days with a swing of 5 % within each.
+    times = [closes[0], *(t for close in closes[1:] for t in (close - 3600 * 10**9, close))]
+    equity, levels = (np.array([v[0], *(x for y in v[1:] for x in (y * 1.05, y))]) for v in (daily, benchmark))
+    plain = performance_metrics(daily, closes, [], benchmark=benchmark)
+    intraday = performance_metrics(equity, times, [], benchmark=levels)
+    for name in PER_PERIOD:
+        assert intraday[name] == pytest.approx(plain[name]), name
+    assert intraday["max_drawdown"] > plain["max_drawdown"]
+    assert intraday["total_return"] == plain["total_return"]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from agents.metrics import performance_metrics
-from agents.metrics.trips import round_trips
+from agents.metrics.trips import closed_trips, round_trips
 from tests.unit.agents.metrics.messages import filled
 
 
@@ -39,3 +39,21 @@ def test_runs_and_multipliers_are_kept_apart():
 def test_no_losing_trip_has_no_profit_factor():
     metrics = performance_metrics(np.array([1.0]), [0], [filled("BUY", 1, 10), filled("SELL", 1, 11)])
     assert (metrics["win_rate"], metrics["profit_factor"]) == (1.0, None)
+
+
+def test_a_closed_trip_tells_what_went_in_and_out():
+    # Long 4 at 10 and 6 at 20 (mean 16), out 10 at 19 with 2 commission: 30 - 2. Then a crossing: long 2, sells 5.
+    fills = [
+        filled("BUY", 4, 10),
+        filled("BUY", 6, 20),
+        filled("SELL", 10, 19, 2),
+        filled("BUY", 2, 30),
+        filled("SELL", 5, 33, 5),
+        filled("BUY", 3, 30),
+    ]
+    whole, long, short = closed_trips(fills)
+    assert (whole.side, whole.quantity, whole.entry_price, whole.exit_price) == ("LONG", 10, 16, 19)
+    assert (whole.profit, whole.cost) == (28, 160)
+    assert whole.share == pytest.approx(0.175)
+    assert (long.side, long.quantity, long.entry_price, long.exit_price, long.profit) == ("LONG", 2, 30, 33, 4)
+    assert (short.side, short.quantity, short.entry_price, short.exit_price, short.profit) == ("SHORT", 3, 33, 30, 6)

@@ -8,6 +8,7 @@ from schemas import (
     CancelOrder,
     Instrument,
     KillSwitchChanged,
+    KillSwitchSet,
     OrderAccepted,
     OrderCanceled,
     OrderDenied,
@@ -71,6 +72,12 @@ def proposed(number, side, quantity, name=A, run_id="run", **more):
         ts_event=5,
         **more,
     )
+
+
+def word(active, reason="user"):
+    """Return an operator's word; equal ones are the same word."""
+    command_id = f"{active} {reason}"
+    return KillSwitchSet(account_id="acc", active=active, reason=reason, command_id=command_id, ts_event=1)
 
 
 class Desk:
@@ -142,7 +149,7 @@ def test_an_order_carries_the_proposal_and_what_the_venue_needs():
 
 def test_kill_switch():
     desk = Desk()
-    risk.set_kill_switch(desk.account, True, "user", 7)
+    risk.take_word(desk.account, word(True), 7)
     denial = denied(desk.ask("BUY", 1), "KILL_SWITCH")
     assert (denial.limit, denial.value) == (0, 1)
 
@@ -386,6 +393,9 @@ def test_the_daily_loss_trips_the_kill_switch_and_cancels_open_orders():
     assert "5.50%" in changed.reason
     assert {cancel.order_id for cancel in cancels} == {order.order_id for order in working}
     assert all(isinstance(cancel, CancelOrder) for cancel in cancels)
+    for order in working:
+        desk.report(OrderAccepted, order)
+        desk.report(OrderCanceled, order, reason="x")
     assert risk.end_of_marks(desk.account, 10) == []
     denied(desk.ask("SELL", 1), "KILL_SWITCH")
 
@@ -413,14 +423,110 @@ def test_daily_loss_beyond_the_runs_own_limit_denies_new_exposure():
     assert isinstance(desk.ask("SELL", 1), SubmitOrder)
 
 
-def test_the_kill_switch_says_only_changes():
-    desk = Desk()
-    assert risk.set_kill_switch(desk.account, False, "x", 1) == []
-    assert len(risk.set_kill_switch(desk.account, True, "x", 1)) == 1
-    assert risk.set_kill_switch(desk.account, True, "x", 1) == []
-    (released,) = risk.set_kill_switch(desk.account, False, "fixed", 2)
+def test_an_operators_word_is_answered_once_and_holds():
+    desk, halt = Desk(), word(True, "check it")
+    tripped = risk.take_word(desk.account, halt, 7)
+    assert tripped == KillSwitchChanged(account_id="acc", active=True, reason="check it", ts_event=7)
+    assert risk.take_word(desk.account, halt, 8) is None
+    risk.mark(desk.account, A, 11.0, "2012-01-04")
+    assert risk.end_of_marks(desk.account, 8) == []
+    denied(desk.ask("BUY", 1), "KILL_SWITCH")
+    released = risk.take_word(desk.account, word(False, "fixed"), 9)
     assert (released.active, released.reason) == (False, "fixed")
     assert isinstance(desk.ask("BUY", 1), SubmitOrder)
+    # Where the switch stays as it is, the word is answered too.
+    assert risk.take_word(desk.account, word(False, "again"), 10).reason == "again"
+
+
+def test_a_halt_cancels_every_open_order_and_the_reports_release_the_cash():
+    desk = Desk()
+    risk.register(desk.account, started("other"))
+    mine, other = desk.ask("BUY", 10), desk.ask("BUY", 20, B, run_id="other")
+    for order in (mine, other):
+        desk.report(OrderAccepted, order)
+    risk.take_word(desk.account, word(True, "check it"), 7)
+    cancels = risk.end_of_marks(desk.account, 7)
+    assert {(c.order_id, c.run_id, c.instrument_id, c.reason, c.ts_event) for c in cancels} == {
+        (mine.order_id, "run", A, "check it", 7),
+        (other.order_id, "other", B, "check it", 7),
+    }
+    for order in (mine, other):
+        desk.report(OrderCanceled, order, reason="check it")
+    assert desk.account.reservations == {}
+    assert risk.end_of_marks(desk.account, 8) == []
+
+
+def test_a_stopped_run_loses_its_open_orders_and_another_on_the_account_does_not():
+    desk = Desk()
+    risk.register(desk.account, started("other"))
+    mine, part, other = desk.ask("BUY", 10), desk.ask("BUY", 40, B), desk.ask("BUY", 20, run_id="other")
+    for order in (mine, part, other):
+        desk.report(OrderAccepted, order)
+    desk.fill(part, 15, 10.0, cumulative=15)
+    assert risk.end_of_marks(desk.account, 7) == []
+    risk.stop(desk.account, "run")
+    cancels = risk.end_of_marks(desk.account, 8)
+    assert {cancel.order_id for cancel in cancels} == {mine.order_id, part.order_id}
+    assert {cancel.reason for cancel in cancels} == {"run run was stopped"}
+    desk.report(OrderCanceled, mine, reason="x")
+    desk.report(OrderCanceled, part, 25, reason="x")
+    assert list(desk.account.reservations) == [other.order_id]
+    assert desk.account.positions == {B: 15}
+    assert risk.end_of_marks(desk.account, 9) == []
+    assert isinstance(desk.ask("BUY", 1, run_id="other"), SubmitOrder)
+
+
+def test_a_stop_and_a_halt_in_one_slice_cancel_an_order_once():
+    desk = Desk()
+    order = desk.ask("BUY", 10)
+    risk.stop(desk.account, "run")
+    risk.take_word(desk.account, word(True), 7)
+    (cancel,) = risk.end_of_marks(desk.account, 7)
+    assert (cancel.order_id, cancel.reason) == (order.order_id, "user")
+
+
+def test_a_release_accepts_the_loss_that_stands_until_it_was_made_good():
+    desk = Desk(max_daily_loss=0.05)
+    desk.trade("BUY", 500)
+    risk.mark(desk.account, A, 8.0, "2012-01-03")
+    assert [type(m) for m in risk.end_of_marks(desk.account, 8)] == [KillSwitchChanged]
+    risk.take_word(desk.account, word(False), 9)
+    risk.mark(desk.account, A, 7.9, "2012-01-03")
+    assert risk.end_of_marks(desk.account, 9) == []
+    # The loss stands: new exposure is denied, a reduction is not.
+    denied(desk.ask("BUY", 1), "DAILY_LOSS")
+    assert isinstance(desk.ask("SELL", 1), SubmitOrder)
+    # Made good, the limit is armed again.
+    risk.mark(desk.account, A, 9.5, "2012-01-03")
+    assert risk.end_of_marks(desk.account, 10) == []
+    risk.mark(desk.account, A, 8.0, "2012-01-03")
+    (tripped, *cancels) = risk.end_of_marks(desk.account, 11)
+    assert isinstance(tripped, KillSwitchChanged)
+    assert len(cancels) == 1
+
+
+def test_a_release_does_not_reach_into_the_next_session():
+    desk = Desk(max_daily_loss=0.05)
+    desk.trade("BUY", 500)
+    risk.mark(desk.account, A, 8.0, "2012-01-03")
+    risk.end_of_marks(desk.account, 8)
+    risk.take_word(desk.account, word(False), 9)
+    assert risk.end_of_marks(desk.account, 9) == []
+    # From 9,000, another 6 %.
+    risk.mark(desk.account, A, 8.0, "2012-01-04")
+    assert risk.end_of_marks(desk.account, 10) == []
+    risk.mark(desk.account, A, 6.9, "2012-01-04")
+    assert len(risk.end_of_marks(desk.account, 11)) == 1
+
+
+def test_a_restored_account_remembers_the_operators_word():
+    desk = Desk()
+    order = desk.ask("BUY", 10)
+    risk.take_word(desk.account, word(True), 7)
+    restored = RiskAccount.model_validate_json(desk.account.model_dump_json())
+    assert risk.take_word(restored, word(True), 7) is None
+    assert restored.kill_switch
+    assert [cancel.order_id for cancel in risk.end_of_marks(restored, 7)] == [order.order_id]
 
 
 def test_no_equity_no_new_exposure():

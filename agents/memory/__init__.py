@@ -1,0 +1,1 @@
+"""Shared memory: a projection of the log into the store."""
