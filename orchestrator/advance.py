@@ -7,12 +7,21 @@ that may have been lost: the attempts still running, the run's announcement and 
 from __future__ import annotations
 
 from orchestrator.events import Advanced, Context, Event, TimerDue
-from orchestrator.outputs import outputs, stop_outputs
+from orchestrator.outputs import outputs, stop_outputs, switch_outputs
 from orchestrator.planner import Planned, plan
 from orchestrator.progress import progressed
 from orchestrator.runs import with_defaults
 from orchestrator.transitions import begun, completed, ended, find, missed, next_due, replaced, stopped
-from schemas import CancelWorkflow, StepCompleted, StepFailed, StepSpec, StepState, StopStrategy, Workflow
+from schemas import (
+    CancelWorkflow,
+    SetKillSwitch,
+    StepCompleted,
+    StepFailed,
+    StepSpec,
+    StepState,
+    StopStrategy,
+    Workflow,
+)
 from schemas.workflow import WorkflowStatus
 from streams.errors import FinAgentError
 
@@ -23,6 +32,8 @@ def advance(workflow: Workflow | None, event: Event, context: Context) -> Advanc
     """Return the next state of a workflow and what to send; an ignored event leaves the state and sends nothing."""
     if isinstance(event, StopStrategy):
         return _on_stop(workflow, event, context)
+    if isinstance(event, SetKillSwitch):
+        return _on_switch(workflow, event, context)
     if isinstance(event, StepCompleted | StepFailed | TimerDue | CancelWorkflow):
         return _on_event(workflow, event, context) if workflow else Advanced(None)
     return resend(workflow, context.message_id) if workflow else _on_command(event, context)
@@ -47,7 +58,7 @@ def _on_command(command: Planned, context: Context) -> Advanced:
     return _moved(None, progressed(created.model_copy(update={"steps": waiting}), context), context)
 
 
-def _record(command: Planned | StopStrategy, status: WorkflowStatus, context: Context) -> Workflow:
+def _record(command: Planned | StopStrategy | SetKillSwitch, status: WorkflowStatus, context: Context) -> Workflow:
     return Workflow(
         workflow_id=command.workflow_id,
         kind=type(command).__name__,
@@ -131,6 +142,15 @@ def _on_stop(workflow: Workflow | None, event: StopStrategy, context: Context) -
     elif _is_run(workflow, event.run_id) and workflow.status in ("running", "completed"):
         workflow = stopped(workflow, event.reason, context.now)
     return Advanced(workflow, stop_outputs(workflow, event, context.message_id))
+
+
+def _on_switch(workflow: Workflow | None, event: SetKillSwitch, context: Context) -> Advanced:
+    """Say the word on; words on one account share a workflow, so they are taken in the order in which they come."""
+    if workflow is None or workflow.kind == SetKillSwitch.__name__:
+        # Its times are the command's, not the clock's: an earlier word that comes again is the same message.
+        given = {"started": event.ts_event, "ts_event": event.ts_event}
+        workflow = _record(event, "completed", context).model_copy(update=given)
+    return Advanced(workflow, switch_outputs(workflow, event, context.message_id))
 
 
 def _is_run(workflow: Workflow, run_id: str) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,12 +15,14 @@ from agents.data.feed import Row
 from agents.execution.venue import FillAt
 from agents.metrics import performance_metrics
 from agents.pool import AgentPool
-from orchestrator.replay import Replay
+from orchestrator.market_log import RecordedSlice
+from orchestrator.replay import Replay, Sink
 from orchestrator.settings import Settings
 from orchestrator.strategy import DEFAULT_STRATEGY_TYPE, TradingStrategy, model_parameters
 from schemas import (
     Bar,
     Instrument,
+    KillSwitchChanged,
     OrderDenied,
     OrderFilled,
     PositionsUpdated,
@@ -35,6 +37,12 @@ from streams.errors import ConfigError, MissingData
 from streams.record import Event
 
 Slices = AsyncIterator[Sequence[Row]]
+
+
+async def following(slices: Iterable[Sequence[Row]]) -> Slices:
+    """Yield slices that are at hand."""
+    for rows in slices:
+        yield rows
 
 
 @dataclass(frozen=True)
@@ -111,6 +119,8 @@ class Backtest:
     orders: list[SubmitOrder] = field(default_factory=list, repr=False)
     fills: list[OrderFilled] = field(default_factory=list, repr=False)
     denials: list[OrderDenied] = field(default_factory=list, repr=False)
+    trips: int = 0
+    """How often the kill switch was tripped."""
     signals: int = 0
     data_hash: str = ""
     origins: set[str] = field(default_factory=set)
@@ -157,25 +167,75 @@ class Backtest:
         }
 
 
-async def run_backtest(plan: BacktestPlan, slices: Slices, pools: Sequence[AgentPool]) -> Backtest:
+class Listener(Protocol):
+    """Told of what a backtest does not keep by itself."""
+
+    def rows(self, rows: Sequence[Row]) -> None:
+        """Take the rows of the slice that comes next."""
+
+    def event(self, event: Event) -> None:
+        """Take a decision."""
+
+    def finished(self, state: PositionsUpdated) -> None:
+        """Take the account after the last slice again, with what filled at its close."""
+
+
+async def run_backtest(
+    plan: BacktestPlan, slices: Slices, pools: Sequence[AgentPool], listener: Listener | None = None
+) -> Backtest:
     """Replay the slices through the pools. Raises MissingData where there are none."""
     backtest = Backtest(plan, plan.run())
     digest = hashlib.sha256()
-    replay = Replay(pools, [backtest.run], lambda name, event: _note(backtest, event))
+    replay = Replay(pools, [backtest.run], _sink(backtest, listener))
     async for rows in slices:
-        for row in rows:
-            _digest(digest, row)
-            backtest.origins.add("synthetic" if row.synthetic else "real")
-        replay.slice(rows)
-        backtest.slices += 1
-        backtest.rows += sum(len(row) if isinstance(row, TickBlock) else 1 for row in rows)
+        if listener:
+            listener.rows(rows)
+        count(backtest, digest, rows)
+        if isinstance(rows, RecordedSlice):
+            _recorded(replay, backtest.run, rows, digest)
+        else:
+            replay.slice(rows)
     if not backtest.slices:
         raise MissingData("the source has no data in the range")
+    for state in replay.finish():
+        # What filled at the last close belongs to the last slice: it changes its equity, and adds no point of time.
+        backtest.equity[-1] = state.equity
+        if listener:
+            listener.finished(state)
     backtest.data_hash = digest.hexdigest()
     return backtest
 
 
-def _note(backtest: Backtest, event: Event) -> None:
+def _recorded(replay: Replay, run: StrategyStarted, rows: RecordedSlice, digest: Any) -> None:
+    """Replay a slice with the recorded halts, which the run's account obeys as its own."""
+    for word in rows.switches:
+        digest.update(f"{rows.ts}|{word.command_id}|{word.active}".encode())
+    words = [word.model_copy(update={"account_id": run.account_id}) for word in rows.switches]
+    replay.slice(rows, words, ts=rows.ts)
+
+
+def _sink(backtest: Backtest, listener: Listener | None) -> Sink:
+    if listener is None:
+        return lambda name, event: note(backtest, event)
+
+    def both(name: str, event: Event) -> None:
+        note(backtest, event)
+        listener.event(event)
+
+    return both
+
+
+def count(backtest: Backtest, digest: Any, rows: Sequence[Row]) -> None:
+    """Count a slice's rows, and add them to the data's hash."""
+    for row in rows:
+        _digest(digest, row)
+        backtest.origins.add("synthetic" if row.synthetic else "real")
+    backtest.slices += 1
+    backtest.rows += sum(len(row) if isinstance(row, TickBlock) else 1 for row in rows)
+
+
+def note(backtest: Backtest, event: Event) -> None:
+    """Take what a run said into its backtest."""
     message = event.message
     if isinstance(message, PositionsUpdated):
         backtest.times.append(message.ts_event)
@@ -188,6 +248,8 @@ def _note(backtest: Backtest, event: Event) -> None:
         backtest.fills.append(message)
     elif isinstance(message, OrderDenied):
         backtest.denials.append(message)
+    elif isinstance(message, KillSwitchChanged):
+        backtest.trips += message.active
 
 
 def _digest(digest: Any, row: Row) -> None:

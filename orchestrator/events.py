@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from orchestrator.planner import Planned, PoolInfo
-from schemas import CancelWorkflow, Message, RiskLimits, StepCompleted, StepFailed, StopStrategy, Workflow
+from schemas import (
+    CancelWorkflow,
+    Message,
+    RiskLimits,
+    SetKillSwitch,
+    StepCompleted,
+    StepFailed,
+    StopStrategy,
+    Workflow,
+)
 
 
 @dataclass(frozen=True)
@@ -19,7 +28,7 @@ class TimerDue:
     """The time it was set for, ns UTC."""
 
 
-Event = Planned | CancelWorkflow | StopStrategy | StepCompleted | StepFailed | TimerDue
+Event = Planned | CancelWorkflow | StopStrategy | SetKillSwitch | StepCompleted | StepFailed | TimerDue
 """What `advance` takes."""
 
 

@@ -16,21 +16,37 @@ import psutil
 from agents.data.feed import Feed
 from agents.data.realtime import rows_of
 from agents.data.sources import open_providers
-from agents.pool import AgentPool
+from agents.mcp.pool import McpPool, watch
+from agents.memory.availability import unavailable
+from agents.memory.reader import Memory
+from agents.pool import SUFFIX, AgentPool
 from orchestrator.client import Client
+from orchestrator.controls import WAIT_S, Operator
 from orchestrator.health import health_of
 from orchestrator.heartbeat import beat, reports
+from orchestrator.load import CpuLoad, MemoryWatch, process_report
+from orchestrator.otel import traced
 from orchestrator.planner import workflow_from_dict
 from orchestrator.results import strategy_result, workflow_result
 from orchestrator.settings import Settings, load
 from orchestrator.strategy import TradingStrategy
-from orchestrator.wiring import all_kinds, broker_of, context_of, partitions_of, pools_of, store_of
-from schemas import ExecuteStrategy, Instrument, StartStrategy, StopStrategy, StrategyStarted, Workflow
+from orchestrator.wiring import (
+    all_kinds,
+    broker_of,
+    context_of,
+    kinds_of,
+    partitions_of,
+    pools_of,
+    retention_of,
+    store_of,
+)
+from schemas import ExecuteStrategy, Instrument, StartStrategy, StrategyStarted, Workflow
 from streams.broker import Broker
 from streams.clock import Clock, WallClock
 from streams.errors import ConfigError, FinAgentError, StoreError, UnknownSymbol, WorkflowError
 from streams.host import Host, create_topology
 from streams.serde import Serde
+from streams.store import Store
 
 log = logging.getLogger("FinAgentOrchestrator")
 WORKFLOW_TIMEOUT_S = 120.0
@@ -57,6 +73,8 @@ class FinAgentOrchestrator:
         self._host: Host | None = None
         self._feed: Feed | None = None
         self._executed: list[bool] = []
+        self._cpu = CpuLoad()
+        self._memory = MemoryWatch(self.settings.observability.high_memory_gb)
 
     async def initialize(self) -> None:
         """Connect, and in embedded mode start every pool; without Redis it goes on without persistence."""
@@ -71,23 +89,33 @@ class FinAgentOrchestrator:
             raise
 
     async def _start(self) -> None:
+        self._stack.enter_context(traced(self.settings))
         await self._broker.start()
         self._stack.push_async_callback(self._broker.stop)
         try:
             await self._store.start()
             self._stack.push_async_callback(self._store.stop)
         except StoreError as error:
-            log.warning("Memory agent unavailable, running without persistence")
-            log.debug("%s", error)
+            unavailable(error)
         pools = [*pools_of(self.settings), *self._custom]
-        kinds = all_kinds(pools, context_of(self.settings, self._custom))
+        memory = Memory(self._store)
+        context, retention = context_of(self.settings, self._custom), retention_of(self.settings)
+        kinds = all_kinds(pools, context, memory, retention=retention)
         await create_topology(self._broker, self.partitions, kinds)
-        if not self.settings.kafka.bootstrap:
-            self._host = Host(self._broker, kinds, self.partitions, self.clock, self.serde)
-            for work in (self._host.run(), beat(self._host, self._store, self.clock)):
+        # On Kafka the other pools are processes of their own; those of this program's own run here.
+        custom = [kind for pool in self._custom for kind in kinds_of(pool, memory)]
+        own = custom if self.settings.kafka.bootstrap else kinds
+        if own:
+            self._host = Host(self._broker, own, self.partitions, self.clock, self.serde)
+            beating = beat(self._host, self._store, self.clock, memory=self._memory)
+            for work in (self._host.run(), beating):
                 self._stack.push_async_callback(_ended, asyncio.create_task(work))
             self._stack.callback(self._host.stop.set)
-        self._client = await self._stack.enter_async_context(Client.open(self._broker, self.serde, self.clock))
+            watching = asyncio.create_task(watch(self._custom if self.settings.kafka.bootstrap else pools))
+            self._stack.callback(watching.cancel)
+        self._client = await self._stack.enter_async_context(
+            Client.open(self._broker, self.serde, self.clock, retention)
+        )
 
     @property
     def broker(self) -> Broker:
@@ -95,16 +123,43 @@ class FinAgentOrchestrator:
         self._connected()
         return self._broker
 
+    @property
+    def client(self) -> Client:
+        """Return the client of the control plane; raise ConfigError before initialize."""
+        return self._connected()
+
+    @property
+    def store(self) -> Store:
+        """Return the store of shared state; raise ConfigError before initialize."""
+        self._connected()
+        return self._store
+
     def _connected(self) -> Client:
         if self._client is None:
             raise ConfigError("the orchestrator is not initialized; call `await orchestrator.initialize()` first")
         return self._client
 
-    def register_agent_pool(self, pool: AgentPool) -> None:
-        """Add a pool of one's own to the embedded system, before initialize."""
+    def register_agent_pool(
+        self, pool: AgentPool | None = None, *, pool_name: str = "", endpoint_url: str = ""
+    ) -> None:
+        """Add a pool of one's own, before initialize: an AgentPool, or by name and URL a pool that is an MCP server.
+
+        Raises ConfigError for a name that is taken, and where the orchestrator is initialized.
+        """
+        if pool is None:
+            if not pool_name or not endpoint_url:
+                raise ConfigError("register an AgentPool, or name both pool_name and endpoint_url")
+            pool = McpPool(pool_name.removesuffix(SUFFIX), url=endpoint_url)
         if self._client is not None:
             raise ConfigError(f"register pool {pool.name!r} before initialize")
+        if pool.address in {each.address for each in [*pools_of(self.settings), *self._custom]}:
+            raise ConfigError(f"there is a pool {pool.address!r} already")
         self._custom.append(pool)
+
+    @property
+    def registered(self) -> tuple[AgentPool, ...]:
+        """Return the pools that were registered."""
+        return tuple(self._custom)
 
     async def execute_strategy(self, strategy: TradingStrategy, *, execute: bool = False) -> dict[str, Any]:
         """Evaluate a strategy once, as of the last bar; with execute=True paper orders follow at the next slice."""
@@ -150,14 +205,50 @@ class FinAgentOrchestrator:
         workflow = await self._ended(name)
         if workflow.status != "completed":
             raise WorkflowError(workflow.error)
-        await client.until(lambda: name in client.runs, f"run {name!r} to be announced")
+        await client.until(lambda: name in client.accounts, f"run {name!r} to be announced")
+        if name not in client.runs:
+            raise WorkflowError(f"run {name!r} was stopped as it began")
         return client.runs[name]
 
-    async def stop_strategy(self, run_id: str, reason: str = "stopped by user") -> None:
-        """Take a run off the data plane; its positions stay."""
+    async def stop_strategy(
+        self, run_id: str, reason: str = "stopped by user", *, wait_s: float = WAIT_S
+    ) -> dict[str, Any]:
+        """Take a run off the data plane, also one that is still starting, and cancel its open orders; positions stay.
+
+        Orders end with the next slice. Where this object has the feed, an empty one follows at once, else this waits up
+        to wait_s for one. Returns run_id, canceled (open orders that ended), slice (ns UTC) and pending: true where no
+        slice came, so that its open orders work on until one does. Raises UnknownWorkflow for what is no run.
+        """
+        return await self._operator().stop(run_id, reason, wait_s)
+
+    async def cancel_workflow(self, workflow_id: str, reason: str = "cancelled by user") -> dict[str, Any]:
+        """Cancel a workflow that runs, and return what it came to once it has ended, as execute_workflow does.
+
+        One that had ended stays as it is: a run that it started is stopped by stop_strategy. Raises UnknownWorkflow.
+        """
+        return workflow_result(await self._operator().cancel(workflow_id, reason))
+
+    async def set_kill_switch(
+        self, account_id: str, active: bool, reason: str, *, wait_s: float = WAIT_S
+    ) -> dict[str, Any]:
+        """Halt an account, or release it; the word holds until the next one, also over restarts.
+
+        It takes effect with the next slice. Where this object has the feed, an empty one follows at once, else this
+        waits up to wait_s for one. Returns account_id, active, reason, canceled (open orders that ended), slice (ns
+        UTC) and pending: true where risk has not taken it yet, because no slice came or no run has opened the account;
+        the word is on the log then, and counts from the first slice on. Raises UnknownAccount where no run used it.
+        """
+        return (await self.set_kill_switches([account_id], active, reason, wait_s=wait_s))[0]
+
+    async def set_kill_switches(
+        self, account_ids: Sequence[str], active: bool, reason: str, *, wait_s: float = WAIT_S
+    ) -> list[dict[str, Any]]:
+        """Halt several accounts, or release them, as set_kill_switch does one."""
+        return await self._operator().set_kill_switches(account_ids, active, reason, wait_s)
+
+    def _operator(self) -> Operator:
         client = self._connected()
-        await client.submit(StopStrategy(workflow_id=run_id, ts_event=self.clock.now(), run_id=run_id, reason=reason))
-        await client.until(lambda: run_id not in client.runs, f"run {run_id!r} to stop")
+        return Operator(self._broker, self.serde, self.clock, self.partitions, client, self._feed)
 
     async def _ended(self, workflow_id: str) -> Workflow:
         workflow = await self._connected().wait(workflow_id, WORKFLOW_TIMEOUT_S)
@@ -181,7 +272,8 @@ class FinAgentOrchestrator:
         """Return status healthy, degraded or critical, with the reasons."""
         if self._client is None:
             return {"status": "critical", "reasons": ["not initialized"], "tasks": []}
-        return await health_of(self.settings, self._broker, self._store, self._host, self.clock)
+        own = process_report([], self._memory, self.clock.now())
+        return await health_of(self.settings, self._broker, self._store, self._host, self.clock, own)
 
     async def task_reports(self) -> list[dict[str, Any]]:
         """Return what each task last told of its progress: rows handled and dead-lettered, the last slice."""
@@ -193,7 +285,7 @@ class FinAgentOrchestrator:
         workflows = self._client.workflows.values() if self._client else ()
         done = self._executed
         return {
-            "cpu_usage": psutil.cpu_percent() / 100,
+            "cpu_usage": await self._cpu.fraction(),
             "memory_usage": psutil.virtual_memory().percent / 100,
             "process_memory_bytes": psutil.Process().memory_info().rss,
             "active_tasks": sum(workflow.status == "running" for workflow in workflows),
@@ -232,6 +324,15 @@ class FinAgentOrchestrator:
             opening = Feed.open(self._broker, self.partitions, self.clock, self.serde)
             self._feed = await self._stack.enter_async_context(opening)
         return self._feed
+
+    async def start_server(self) -> None:
+        """Serve the REST API and the dashboard where the settings say, until it is asked to stop; then shut down.
+
+        Raises ConfigError where the address is not loopback and FINAGENT_API_KEY is not set.
+        """
+        from infra.server.serving import serve
+
+        await serve(self)
 
     async def shutdown(self) -> None:
         """Let running work commit, stop every task, release every connection; calling it again does nothing."""

@@ -14,10 +14,12 @@ from orchestrator.faust_kept import POOL
 from orchestrator.faust_records import decoded, received
 from orchestrator.faust_setup import faust_parts, prepared
 from orchestrator.settings import Settings
-from orchestrator.wiring import context_of
+from orchestrator.wiring import context_of, retention_of
 from streams.clock import Clock, WallClock
+from streams.counts import Counts
 from streams.dead_letters import dead_letter
 from streams.errors import BrokerError, ConfigError, DecodeError
+from streams.in_hand import TASK
 from streams.record import Event, Record
 from streams.serde import Serde
 from streams.topics import COMMANDS, RESULTS
@@ -54,8 +56,13 @@ class FaustEngine:
         """Return how many events and timers were handled so far."""
         return self._control.handled if self._control else 0
 
+    @property
+    def counts(self) -> Counts:
+        """Return what it has done so far, for metrics."""
+        return self._control.counts if self._control else Counts()
+
     async def lag(self) -> Mapping[str, int]:
-        """Return how many offsets each owned input partition is behind its end."""
+        """Return how many offsets each owned input partition is behind its end, by topic:partition."""
         if self._app is None or not self._app.settled:
             return {}
         consumer = self._app.consumer
@@ -63,12 +70,13 @@ class FaustEngine:
         places = [place for place in consumer.assignment() if place.topic in inputs]
         ends = await consumer.highwaters(*places)
         return {
-            f"{p.topic.removeprefix(self._prefix)}[{p.partition}]": ends[p] - (await consumer.position(p) or 0)
+            f"{p.topic.removeprefix(self._prefix)}:{p.partition}": ends[p] - (await consumer.position(p) or 0)
             for p in places
         }
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until stop is set; raise what made it impossible to go on, offsets of unfinished work kept back."""
+        TASK.set(POOL)
         self._lock = asyncio.Lock()  # the table has one writer, and none while partitions change hands
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         app = self._app = self._built(await prepared(self._settings))
@@ -84,7 +92,9 @@ class FaustEngine:
         app, self._table = faust_parts(self._settings.kafka, partitions, self._serde)
         app.loop = asyncio.get_running_loop()
         self._table.on_recover(self._on_recovered)
-        self._control = Control(self._table, self._send, self._context_of, self._clock, self._serde)
+        self._control = Control(
+            self._table, self._send, self._context_of, self._clock, self._serde, retention_of(self._settings)
+        )
         inputs = [self._prefix + COMMANDS.name, self._prefix + RESULTS.name]
         raw = {"key_serializer": "raw", "value_serializer": "raw"}
         topic = app.topic(*inputs, key_type=bytes, value_type=bytes, allow_empty=True, **raw)
@@ -101,6 +111,7 @@ class FaustEngine:
                 if app.settled and self._control:
                     async with _limit():
                         await self._control.fire()
+                        await self._control.forget()
 
     async def _consume(self, stream: Any) -> None:
         # Without Faust's own acknowledgement, which takes an event for done when its handler was cancelled or raised.

@@ -26,6 +26,8 @@ class Kept(State):
     """The partition of its commands and results, and so of its changelog records."""
     timer: int = 0
     """A timer that fired and whose messages may not be out yet, ns UTC; 0 for none."""
+    offset: int = -1
+    """Offset of its last command."""
 
     @property
     def due(self) -> int:
@@ -45,6 +47,24 @@ class Kept(State):
         return cls.model_validate_json(saved.state)
 
 
+class Forgotten(State):
+    """How far the commands of a partition reach whose workflows are forgotten."""
+
+    offset: int = -1
+    """The last such command; all up to it were handled."""
+
+    def encode(self, serde: Serde) -> bytes:
+        """Write the changelog value."""
+        return serde.encode(StateSaved(pool=POOL, key="forgotten", state=self.model_dump_json()))
+
+    @classmethod
+    def decode(cls, value: bytes, serde: Serde) -> Forgotten:
+        """Read what encode wrote."""
+        saved = serde.decode(value)
+        assert isinstance(saved, StateSaved)
+        return cls.model_validate_json(saved.state)
+
+
 class Memory(Protocol):
     """The states of the workflows that this process owns."""
 
@@ -54,6 +74,14 @@ class Memory(Protocol):
 
     async def keep(self, states: Mapping[str, Kept]) -> None:
         """Write states by workflow_id; they are durable when this returns."""
+        ...
+
+    def forgotten(self, partition: int) -> int:
+        """Return the offset of the last command of the partition whose workflow is forgotten; -1 for none."""
+        ...
+
+    async def forget(self, workflow_ids: Sequence[str]) -> None:
+        """Drop states, having noted the offsets of their commands; durable when this returns."""
         ...
 
 

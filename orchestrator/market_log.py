@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import Self
 
 from agents.data.feed import Row
-from schemas import Bar, BarBlock, CorporateAction, Instrument, TickBlock
+from schemas import Bar, BarBlock, CorporateAction, Instrument, KillSwitchSet, TickBlock
 from streams.broker import Broker
 from streams.errors import DecodeError, MissingData
 from streams.reading import read_whole
@@ -19,15 +20,42 @@ REPLAYED = (TICKS.name, BARS.name)
 _READ = Role("account", (Phase("read", REPLAYED),))
 
 
+class RecordedSlice(tuple[Row, ...]):
+    """The rows of a slice, with what else its closing says."""
+
+    ts: int
+    """Its time, ns UTC."""
+    switches: tuple[KillSwitchSet, ...]
+    """What operators said of one account."""
+
+    def __new__(cls, rows: Iterable[Row], ts: int, switches: tuple[KillSwitchSet, ...]) -> Self:
+        """Keep the rows and the rest."""
+        made = super().__new__(cls, rows)
+        made.ts, made.switches = ts, switches
+        return made
+
+
 async def slices_of_log(
-    broker: Broker, serde: Serde, start: int | None = None, end: int | None = None, prefix: str = ""
+    broker: Broker,
+    serde: Serde,
+    start: int | None = None,
+    end: int | None = None,
+    prefix: str = "",
+    account: str = "",
 ) -> AsyncIterator[Sequence[Row]]:
-    """Yield the rows of each slice that has some; arguments and errors as closed_slices."""
+    """Yield the rows of each slice that has some; other arguments and errors as closed_slices.
+
+    With an account, every slice comes as a RecordedSlice with the account's kill switch, also one without rows.
+    """
     found = False
     async for work in closed_slices(broker, serde, start, end, prefix):
-        rows = _rows(work.events)
-        if rows:
-            found = True
+        rows = rows_of(work.events)
+        found = found or bool(rows)
+        if account:
+            assert work.slice is not None
+            switches = tuple(word for word in work.switches if word.account_id == account)
+            yield RecordedSlice(rows, work.slice, switches)
+        elif rows:
             yield rows
     if not found:
         raise MissingData(f"the log holds no slice from {start} to {end} ns")
@@ -86,7 +114,8 @@ def _event(record: Received, names: Mapping[str, str], serde: Serde) -> Event:
         raise MissingData(f"{record.place} cannot be read: {error}") from None
 
 
-def _rows(events: Sequence[Event]) -> list[Row]:
+def rows_of(events: Sequence[Event]) -> list[Row]:
+    """Return the rows of a slice one by one, in its order."""
     rows: list[Row] = []
     for event in events:
         message = event.message

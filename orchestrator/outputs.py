@@ -8,7 +8,7 @@ from orchestrator.planner import ancestors
 from orchestrator.recipes import ORCHESTRATOR
 from orchestrator.runs import announcement
 from orchestrator.transitions import timeout_ns
-from schemas import Message, RunStep, StepState, StopStrategy, StrategyStopped, Workflow
+from schemas import KillSwitchSet, Message, RunStep, SetKillSwitch, StepState, StopStrategy, StrategyStopped, Workflow
 from streams.ids import derive_id
 
 Outputs = tuple[tuple[str, Message], ...]
@@ -31,6 +31,18 @@ def stop_outputs(workflow: Workflow, stop: StopStrategy, message_id: str) -> Out
     """Return what a stop command leads to, however often it comes."""
     stopped = StrategyStopped(run_id=stop.run_id, reason=stop.reason, ts_event=stop.ts_event)
     return ((derive_id(message_id, ORCHESTRATOR, "stopped"), stopped), _state(workflow, message_id))
+
+
+def switch_outputs(workflow: Workflow, command: SetKillSwitch, message_id: str) -> Outputs:
+    """Return what an operator's word leads to, however often it comes."""
+    word = KillSwitchSet(
+        account_id=command.account_id,
+        active=command.active,
+        reason=command.reason,
+        command_id=message_id,
+        ts_event=command.ts_event,
+    )
+    return ((derive_id(message_id, ORCHESTRATOR, "switch"), word), _state(workflow, message_id))
 
 
 def results_before(workflow: Workflow, step_id: str) -> dict[str, dict[str, Any]]:

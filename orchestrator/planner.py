@@ -49,7 +49,13 @@ def plan(command: Planned, pools: Mapping[str, PoolInfo]) -> tuple[StepSpec, ...
 
 def ancestors(steps: Sequence[StepSpec], step_id: str) -> tuple[str, ...]:
     """Return all steps that a step needs, directly or through others, in the order of listing."""
-    found: set[str] = nx.ancestors(_graph(steps), step_id)
+    needs = {step.step_id: step.depends_on for step in steps}
+    found: set[str] = set()
+    ahead = list(needs[step_id])
+    while ahead:
+        if (name := ahead.pop()) not in found:
+            found.add(name)
+            ahead += needs[name]
     return tuple(step.step_id for step in steps if step.step_id in found)
 
 

@@ -14,7 +14,7 @@ from agents.data.adjustments import check_times, learn
 from agents.data.feed import Row
 from agents.dispatch import Dispatch
 from agents.pool import AgentPool
-from schemas import Message, StrategyStarted, TickBlock
+from schemas import KillSwitchSet, Message, OrderFilled, PositionsUpdated, StrategyStarted, TickBlock
 from streams.errors import ConfigError, InvalidData
 from streams.record import Envelope, Event, Received
 from streams.slices import FEED, ROLES, Work, total_order
@@ -63,19 +63,34 @@ class Replay:
         for dispatch in self._dispatches.values():
             dispatch.runs.update({run.run_id: run for run in runs})
         self._sink = sink
-        self._last = -1
+        self._last = self._last_data = -1
+        self._active = self._runs
+        self._switches: tuple[KillSwitchSet, ...] = ()
         self._accepted: list[Event] = []
         self._number = 0
         self._adjustments: dict[str, str] = {}
 
-    def slice(self, rows: Sequence[Row]) -> int:
-        """Work one slice to its end; return its time. Raises InvalidData where time goes backwards."""
-        ts = max(row.ts_event for row in rows)
+    def slice(
+        self,
+        rows: Sequence[Row],
+        switches: Sequence[KillSwitchSet] = (),
+        *,
+        ts: int | None = None,
+        active: Sequence[str] | None = None,
+    ) -> int:
+        """Work one slice to its end; return its time. Raises InvalidData where time goes backwards.
+
+        A recorded slice is worked as its closing says: switches, its time and the runs that were active in it. Else
+        the time is that of the last row, which a slice then needs, and every run is active.
+        """
+        ts = max(row.ts_event for row in rows) if ts is None else ts
         if ts <= self._last:
             raise InvalidData(f"time goes backwards: slice {ts} after {self._last}")
-        check_times(ts, self._last, rows)
+        check_times(ts, self._last_data, rows)
         self._adjustments = learn(self._adjustments, rows)
-        self._last = ts
+        self._last, self._last_data = ts, ts if rows else self._last_data
+        self._switches = tuple(switches)
+        self._active = self._runs if active is None else tuple(active)
         data = _ordered([self._event(row, ts) for row in rows])
         fills = self._run("execution", "match", ts, data)
         # The venue took the last slice's orders in after the ledger had closed it: those reports come first now.
@@ -89,10 +104,19 @@ class Replay:
         self._accepted = self._run("execution", "accept", ts, _ordered([*cancels, *orders]))
         return ts
 
+    def finish(self) -> list[PositionsUpdated]:
+        """Return every account once more where fills were reported after the last slice was booked, as in same_close.
+
+        They are what the ledger would tell of a slice without rows; no decision follows, and the sink is told nothing.
+        """
+        if not any(isinstance(event.message, OrderFilled) for event in self._accepted):
+            return []
+        outputs = self._worked("portfolio", "mark", self._last + 1, _ordered(self._accepted))
+        return [output.message for output in outputs if isinstance(output.message, PositionsUpdated)]
+
     def _run(self, pool: str, phase: str, ts: int, events: Sequence[Event]) -> list[Event]:
         """Run a phase and return what other pools take of its outputs."""
-        dispatch = self._dispatches[pool]
-        outputs = dispatch.slice(Work(_PHASES[str(dispatch.pool.role), phase], ts, events, self._runs))
+        outputs = self._worked(pool, phase, ts, events)
         if not outputs:
             return []
         counts: dict[tuple[str, ...], int] = {}
@@ -100,6 +124,11 @@ class Replay:
         for event in made:
             self._sink(event.record.topic, event)
         return [event for event in made if event.record.topic in ("fills", "signals", "targets", "orders")]
+
+    def _worked(self, pool: str, phase: str, ts: int, events: Sequence[Event]) -> list[Output]:
+        dispatch = self._dispatches[pool]
+        place = _PHASES[str(dispatch.pool.role), phase]
+        return dispatch.slice(Work(place, ts, events, self._active, switches=self._switches))
 
     def _event(self, row: Row, ts: int) -> Event:
         if isinstance(row, TickBlock):

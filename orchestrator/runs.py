@@ -13,6 +13,7 @@ from orchestrator.strategy import DEFAULT_STRATEGY_TYPE, model_parameters
 from orchestrator.wording import problems, unknown
 from schemas import Instrument, RiskLimits, StepSpec, StrategyStarted, Workflow
 from streams.errors import ConfigError, UnknownPool, WorkflowError
+from streams.topics import KILL_SWITCH
 
 
 def with_defaults(
@@ -43,6 +44,8 @@ def announcement(workflow: Workflow, step: StepSpec, results: Mapping[str, Mappi
     Raises WorkflowError where instruments are missing or differ in currency, or a field is wrong.
     """
     own, given = _own_parameters(step), step.parameters
+    if workflow.workflow_id.startswith(KILL_SWITCH):
+        raise WorkflowError(f"run {workflow.workflow_id!r}: names beginning with {KILL_SWITCH!r} are for kill switches")
     instruments = _instruments(results)
     fields = {
         "run_id": workflow.workflow_id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
@@ -26,6 +27,14 @@ def _listed(value: object) -> object:
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
+def _date(value: object) -> object:
+    """Return an ISO date as text; YAML reads an unquoted one as a date."""
+    text = value.isoformat() if isinstance(value, dt.date) else value
+    if isinstance(text, str) and text:
+        dt.date.fromisoformat(text)
+    return text
+
+
 class Section(BaseModel):
     """A frozen part of the settings; unknown keys are refused, passwords in URLs do not show in its repr."""
 
@@ -37,10 +46,35 @@ class Section(BaseModel):
 
 
 class OrchestratorSection(Section):
-    """How the orchestrator works."""
+    """How the orchestrator works, and where its server listens."""
 
+    host: str = Field(default="127.0.0.1", min_length=1)
+    """Address that the server listens on; one that is not loopback needs FINAGENT_API_KEY."""
+    port: int = Field(default=9000, ge=0, le=65535)
+    """Its port; 0: any free one, which is printed."""
+    workflow_retention_s: float = Field(default=86_400.0, ge=60)
+    """How long an ended workflow is remembered, in seconds."""
+    max_ended_workflows: int = Field(default=2_000, ge=1)
+    """Ended workflows that are remembered at most, per partition of commands; the oldest go first."""
     max_concurrent_tasks: int = Field(default=100, ge=1)
-    """Steps of one workflow that may be in flight at once."""
+    """Steps of one workflow, and workflows that the server lets in, that may be in flight at once."""
+    enable_rl: bool = True
+    """False: the server refuses what has to do with policies."""
+    enable_sandbox: bool = True
+    """False: scenarios and backtests are refused."""
+
+
+class ServerSection(Section):
+    """The server's limits, and where it keeps files."""
+
+    rate_limit_per_s: float = Field(default=200.0, ge=0)
+    """Requests per second of one client address, with bursts of as many; 0: no limit."""
+    max_body_bytes: int = Field(default=1_048_576, ge=1024)
+    """Largest request body."""
+    history: int = Field(default=10_000, ge=100)
+    """Newest records that are listed of each kind."""
+    results_folder: str = Field(default=".finagent/backtests", min_length=1)
+    """Where backtests keep their results, relative to the working folder."""
 
 
 class PartitionsSection(Section):
@@ -52,6 +86,8 @@ class PartitionsSection(Section):
     """ticks, bars, orders."""
     workflow: int = Field(default=1, ge=1)
     """commands, steps, results, workflows."""
+    backtest: int = Field(default=4, ge=1)
+    """backtests, backtest_results: as many workers can share a sweep."""
 
 
 class KafkaSection(Section):
@@ -84,11 +120,32 @@ class PoolSection(Section):
     """Endpoint of a pool that is an MCP server; empty: it is met on the topics."""
 
 
+class ObservabilitySection(Section):
+    """What the system tells of itself, and from when on it complains."""
+
+    log_format: Literal["text", "json"] = "text"
+    """How log lines are written: for people, or one JSON object each."""
+    metrics_port: int = Field(default=0, ge=0, le=65535)
+    """Loopback port on which each process serves its own metrics, the first free one from here on; 0: none."""
+    tracing: bool = False
+    """True: spans are sent by OTLP/HTTP, as the OTEL_* variables say; needs the extra otel."""
+    high_memory_gb: float = Field(default=8.0, gt=0)
+    """Resident memory of a process that is much, in GB of 10^9 bytes."""
+    full_disk_ratio: float = Field(default=0.95, gt=0, le=1)
+    """Share in use from which on the disk of the working folder counts as full."""
+    stall_degraded_s: float = Field(default=15.0, gt=0)
+    """A task that stands still for so long while records wait makes the system degraded."""
+    stall_critical_s: float = Field(default=60.0, gt=0)
+    """A task that stands still for so long while records wait makes the system critical."""
+
+
 class DataSection(Section):
     """Where market data comes from."""
 
     providers: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(default=("sample",), min_length=1)
     """Tried in this order."""
+    cache_entries: int = Field(default=64, ge=0)
+    """Fetches that the data pool remembers; 0: none."""
 
 
 class SandboxSection(Section):
@@ -98,6 +155,8 @@ class SandboxSection(Section):
     """Cash at the start, in the account's currency."""
     commission_rate: float = Field(default=0.001, ge=0, lt=1)
     """Commission, as a share of traded value."""
+    data_start_date: Annotated[str, BeforeValidator(_date)] = ""
+    """First session of a scenario that names none, ISO date; empty: the first that all its symbols have."""
 
 
 class RiskSection(Section):

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self, get_args
 
 from pydantic import BeforeValidator, Field, ValidationError
 
+from agents.memory.limits import MemoryLimits
 from agents.portfolio.financing import FinancingModel
 from agents.transaction_cost.model import CostModel
 from orchestrator.layers import checked, from_environment, from_file, merged
@@ -19,12 +20,14 @@ from orchestrator.sections import (
     KafkaSection,
     LogLevel,
     Mode,
+    ObservabilitySection,
     OrchestratorSection,
     PoolSection,
     RedisSection,
     RiskSection,
     SandboxSection,
     Section,
+    ServerSection,
 )
 from orchestrator.wording import problems, redacted
 from streams.errors import ConfigError
@@ -49,9 +52,12 @@ class Settings(Section):
     mode: Mode = "development"
     """What the system runs for; production needs kafka.bootstrap."""
     orchestrator: OrchestratorSection = Field(default_factory=OrchestratorSection)
+    server: ServerSection = Field(default_factory=ServerSection)
     kafka: KafkaSection = Field(default_factory=KafkaSection)
     redis: RedisSection = Field(default_factory=RedisSection)
+    memory: MemoryLimits = Field(default_factory=MemoryLimits)
     agent_pools: dict[str, PoolSection] = Field(default_factory=_built_in)
+    observability: ObservabilitySection = Field(default_factory=ObservabilitySection)
     data: DataSection = Field(default_factory=DataSection)
     sandbox: SandboxSection = Field(default_factory=SandboxSection)
     risk: RiskSection = Field(default_factory=RiskSection)

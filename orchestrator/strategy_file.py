@@ -25,7 +25,14 @@ from orchestrator.wording import problems, unknown
 from schemas import RiskLimits
 from streams.errors import ConfigError
 
-__all__ = ["LoadedStrategy", "check_required", "load_strategy", "strategy_from_dict", "strategy_from_template"]
+__all__ = [
+    "LoadedStrategy",
+    "check_required",
+    "document_of",
+    "load_strategy",
+    "strategy_from_dict",
+    "strategy_from_template",
+]
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,7 @@ def load_strategy(source: str | Path, overrides: Mapping[str, Any] | None = None
     Raises ConfigError that names the source, the key and what was expected.
     """
     try:
-        return strategy_from_dict(_document(source), overrides)
+        return strategy_from_dict(document_of(source), overrides)
     except ConfigError as error:
         raise error if str(error).startswith(str(source)) else ConfigError(f"{source}: {error}") from error
 
@@ -79,7 +86,8 @@ def strategy_from_dict(document: Mapping[str, Any], overrides: Mapping[str, Any]
     )
 
 
-def _document(source: str | Path) -> Mapping[str, Any]:
+def document_of(source: str | Path) -> Mapping[str, Any]:
+    """Return a strategy as it was written; raise ConfigError where there is none."""
     if ":" not in str(source) or Path(source).exists():
         return read_document(Path(source))
     found = imported(str(source))

@@ -63,6 +63,21 @@ def _workflow(workflow: Any) -> str:
     return f"workflow {workflow.workflow_id} {workflow.status}: {workflow.error or steps}"
 
 
+def _step(step: Any) -> str:
+    return f"step {step.step_id} of workflow {step.workflow_id}"
+
+
+def _positions(account: Any) -> str:
+    held = ", ".join(f"{each.quantity:g} {each.instrument_id}" for each in account.positions[:5])
+    more = f" and {len(account.positions) - 5} more" if len(account.positions) > 5 else ""
+    money = f"equity {account.equity:,.2f}, cash {account.cash:,.2f} {account.currency}"
+    return f"{account.account_id}: {money}, holds {held or 'nothing'}{more}"
+
+
+def _switch(word: Any) -> str:
+    return f"account {word.account_id} {'halted' if word.active else 'released'}: {word.reason}"
+
+
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
@@ -76,6 +91,7 @@ def _plainly(message: Message) -> str:
 _WORDS: dict[str, Callable[[Any], str]] = {
     "Bar": lambda bar: row_summary(bar, 0),
     "TickBlock": lambda block: row_summary(block, 0),
+    "BarBlock": lambda block: f"{len(block)} {block.interval} bars of {block.instrument_id}, from {block.source}",
     "Signal": _signal,
     "OrderProposed": lambda order: f"{_terms(order)}, {_kind(order)}, sized at {order.reference_price:g}",
     "SubmitOrder": lambda order: f"{_terms(order)}, {_kind(order)}",
@@ -85,8 +101,16 @@ _WORDS: dict[str, Callable[[Any], str]] = {
     "OrderCanceled": lambda report: f"{_terms(report)} canceled: {report.reason}",
     "OrderExpired": lambda report: f"{_terms(report)} expired",
     "OrderFilled": _filled,
+    "CancelOrder": lambda order: f"order {order.order_id} of {order.instrument_id} withdrawn: {order.reason}",
+    "KillSwitchChanged": _switch,
+    "KillSwitchSet": _switch,
+    "SetKillSwitch": _switch,
     "StrategyStarted": _started,
     "ExecuteStrategy": _strategy,
     "StartStrategy": _strategy,
+    "PositionsUpdated": _positions,
+    "RunStep": lambda step: f"{_step(step)} asked of {step.agent_pool}: {step.action}, attempt {step.attempt}",
+    "StepCompleted": lambda step: f"{_step(step)} completed",
+    "StepFailed": lambda step: f"{_step(step)} failed, {step.error_type}: {step.error}",
     "Workflow": _workflow,
 }

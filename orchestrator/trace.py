@@ -16,18 +16,23 @@ from streams.record import Envelope, Event, Received, TopicPartition
 from streams.serde import Serde
 from streams.topics import BARS, TICKS, TOPICS
 
-__all__ = ["LAST", "Link", "Log", "chain", "trace"]
+__all__ = ["LAST", "Link", "Log", "chain", "row_ids", "row_link", "trace", "traces"]
 _DATA = (TICKS.name, BARS.name)
 _SLICE = "slice"
 
 
 async def trace(broker: Broker, serde: Serde, wanted: str) -> list[Link]:
     """Return the chain of a message id, row id or `last`; raise MissingData that names what there is instead."""
+    return (await traces(broker, serde, [wanted]))[wanted]
+
+
+async def traces(broker: Broker, serde: Serde, wanted: Sequence[str]) -> dict[str, list[Link]]:
+    """Return the chains of several ids, reading the log once; raise MissingData as trace does."""
     log = Log([event async for event in _decisions(broker, serde)])
-    first = chain(log, wanted)
+    first = [link for each in wanted for link in chain(log, each)]
     missing = {link.message_id: link for link in first if not link.topic and link.instrument_id}
-    rows = {link.message_id: link async for link in _rows(broker, serde, list(missing.values()))}
-    return chain(log, wanted, rows)
+    rows = {link.message_id: link async for link in _rows(broker, serde, list(missing.values()))} if missing else {}
+    return {each: chain(log, each, rows) for each in wanted}
 
 
 async def _decisions(broker: Broker, serde: Serde) -> AsyncIterator[Event]:
@@ -51,12 +56,13 @@ async def _rows(broker: Broker, serde: Serde, missing: Sequence[Link]) -> AsyncI
     async for record in read_whole(broker, sorted(places)):
         if (record.key, dict(record.headers).get(_SLICE)) not in sought:
             continue
-        for row_id, data, row in _ids(serde.decode(record.value)):
+        for row_id, data, row in row_ids(serde.decode(record.value)):
             if row_id in wanted:
-                yield _row_link(row_id, data, row, record)
+                yield row_link(row_id, data, row, record)
 
 
-def _ids(message: Message) -> Iterator[tuple[str, Bar | TickBlock, int]]:
+def row_ids(message: Message) -> Iterator[tuple[str, Bar | TickBlock, int]]:
+    """Yield each market-data row of a message: its id, the bar or block that holds it, its place in the block."""
     bars: Iterable[Bar] = ()
     if isinstance(message, TickBlock):
         yield from ((tick_id(message, row), message, row) for row in range(len(message)))
@@ -67,7 +73,8 @@ def _ids(message: Message) -> Iterator[tuple[str, Bar | TickBlock, int]]:
     yield from ((bar_id(bar), bar, 0) for bar in bars)
 
 
-def _row_link(row_id: str, data: Bar | TickBlock, row: int, record: Received) -> Link:
+def row_link(row_id: str, data: Bar | TickBlock, row: int, record: Received | None = None) -> Link:
+    """Return a market-data row as a link; without a record it has no place on a log."""
     ts = data.base_ts + int(data.dt_ns[row]) if isinstance(data, TickBlock) else data.ts_event
-    place = (record.topic, record.partition, record.offset, ts)
+    place = (record.topic, record.partition, record.offset, ts) if record else ("", -1, -1, ts)
     return Link("market data", row_summary(data, row), row_id, 0, *place, data.instrument_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from agents.alpha.pool import build as build_alpha
 from agents.data.pool import build as build_data
@@ -10,6 +10,9 @@ from agents.data.sources import open_providers
 from agents.dispatch import owner_of
 from agents.execution.pool import build as build_execution
 from agents.execution.venue import FillAt
+from agents.mcp.pool import McpPool
+from agents.memory.pool import build as build_memory
+from agents.memory.reader import Memory
 from agents.pool import SUFFIX, AgentPool
 from agents.portfolio.pool import build as build_portfolio
 from agents.processing import PoolProcessor
@@ -19,6 +22,7 @@ from agents.transaction_cost.pool import build as build_transaction_cost
 from orchestrator.control import ContextOf, ControlProcessor
 from orchestrator.events import Context
 from orchestrator.planner import PoolInfo
+from orchestrator.retention import DEFAULT, Retention
 from orchestrator.settings import Settings
 from streams.broker import Broker
 from streams.errors import ConfigError
@@ -51,6 +55,11 @@ def store_of(settings: Settings) -> Store:
     return RedisStore(settings.redis.url, prefix=settings.kafka.prefix) if settings.redis.url else MemoryStore()
 
 
+def retention_of(settings: Settings) -> Retention:
+    """Return how long and how many ended workflows are remembered."""
+    return Retention(settings.orchestrator.workflow_retention_s, settings.orchestrator.max_ended_workflows)
+
+
 def partitions_of(settings: Settings) -> dict[str, int]:
     """Return the partition count of each key family."""
     return {**settings.kafka.partitions.model_dump(), "single": 1}
@@ -61,7 +70,7 @@ def pool_of(name: str, settings: Settings, fill_at: FillAt = "next_open") -> Age
     plain = name.replace("-", "_").removesuffix(SUFFIX)
     match plain:
         case "data":
-            return build_data(open_providers(settings.data.providers))
+            return build_data(open_providers(settings.data.providers), settings.data.cache_entries)
         case "alpha":
             return build_alpha()
         case "portfolio":
@@ -84,16 +93,38 @@ def pool_of(name: str, settings: Settings, fill_at: FillAt = "next_open") -> Age
 
 
 def pools_of(settings: Settings, fill_at: FillAt = "next_open") -> list[AgentPool]:
-    """Return the built-in pools that are enabled."""
-    return [pool_of(name, settings, fill_at) for name in BUILT_IN if settings.agent_pools[name + SUFFIX].enabled]
+    """Return the pools that are enabled: the built-in ones, and those that the settings name by URL."""
+    sections = settings.agent_pools.items()
+    remote = [name for name, each in sections if each.url and name.removesuffix(SUFFIX) not in BUILT_IN]
+    names = [*(name + SUFFIX for name in BUILT_IN), *remote]
+    enabled = [name for name in names if settings.agent_pools[name].enabled]
+    return [pool for name in enabled for pool in pools_named(name, settings, fill_at)]
+
+
+def pools_named(name: str, settings: Settings, fill_at: FillAt = "next_open") -> list[AgentPool]:
+    """Return what runs under a pool's name; with a URL the MCP server there answers its steps.
+
+    Raises ConfigError for a name that is neither built in nor in the settings with a URL.
+    """
+    plain = name.replace("-", "_").removesuffix(SUFFIX)
+    section = settings.agent_pools.get(plain + SUFFIX) or settings.agent_pools.get(plain)
+    if section is None or not section.url:
+        return [pool_of(name, settings, fill_at)]
+    remote = McpPool(plain, url=section.url)
+    if plain not in BUILT_IN:
+        return [remote]
+    own = pool_of(name, settings, fill_at)
+    own.actions.clear()
+    return [own, remote]
 
 
 def known_pools(settings: Settings, pools: Sequence[AgentPool] = ()) -> dict[str, PoolInfo]:
     """Return what the planner may address: the built-in pools, those in the settings, and those given."""
     known = {name: PoolInfo(name, None, section.enabled) for name, section in settings.agent_pools.items()}
-    for pool in [*(pool_of(name, settings) for name in BUILT_IN), *pools]:
+    built_in = [pool_of(name, settings) for name in BUILT_IN if not settings.agent_pools[name + SUFFIX].url]
+    for pool in [*built_in, *_memory(settings.agent_pools), *pools]:
         enabled = known[pool.address].enabled if pool.address in known else True
-        known[pool.address] = PoolInfo(pool.address, frozenset(pool.actions), enabled)
+        known[pool.address] = PoolInfo(pool.address, pool.known_actions, enabled)
     return known
 
 
@@ -117,21 +148,30 @@ def context_of(settings: Settings, pools: Sequence[AgentPool] = ()) -> ContextOf
     return context
 
 
-def kinds_of(pool: AgentPool) -> list[TaskKind]:
-    """Return a pool's tasks: one kind for its handlers, one for its workflow steps."""
+def kinds_of(pool: AgentPool, memory: Memory | None = None) -> list[TaskKind]:
+    """Return a pool's tasks: one kind for its handlers, one for its workflow steps, which may read the memory."""
     kinds = []
     if pool.handlers:
         kinds.append(TaskKind(pool.name, owner_of(pool), lambda: PoolProcessor(pool)))
-    if pool.actions:
-        kinds.append(TaskKind(f"{pool.name}.steps", "workflow", lambda: StepProcessor(pool)))
+    if pool.answers_steps:
+        kinds.append(TaskKind(f"{pool.name}.steps", "workflow", lambda: StepProcessor(pool, memory)))
     return kinds
 
 
-def control_kind(context: ContextOf) -> TaskKind:
+def control_kind(context: ContextOf, retention: Retention = DEFAULT) -> TaskKind:
     """Return the orchestrator's own tasks."""
-    return TaskKind(ControlProcessor.pool, "workflow", lambda: ControlProcessor(context))
+    return TaskKind(ControlProcessor.pool, "workflow", lambda: ControlProcessor(context, retention))
 
 
-def all_kinds(pools: Sequence[AgentPool], context: ContextOf) -> list[TaskKind]:
-    """Return the tasks of a whole system."""
-    return [control_kind(context), *(kind for pool in pools for kind in kinds_of(pool))]
+def all_kinds(
+    pools: Sequence[AgentPool], context: ContextOf, memory: Memory | None = None, *, retention: Retention = DEFAULT
+) -> list[TaskKind]:
+    """Return the tasks of a whole system, those of the memory pool among them."""
+    every = [*pools, *_memory([pool.address for pool in pools])]
+    return [control_kind(context, retention), *(kind for pool in every for kind in kinds_of(pool, memory))]
+
+
+def _memory(taken: Collection[str]) -> list[AgentPool]:
+    """Return the memory pool, unless a custom pool has its name."""
+    pool = build_memory()
+    return [] if pool.address in taken else [pool]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from workflow_driver import AAPL, LIMITS, T0, Driver, by_id, command, done, execute, names_sent, run_sent, start, step
 
-from schemas import Instrument, StopStrategy, StrategyStarted, StrategyStopped
+from schemas import Instrument, KillSwitchSet, SetKillSwitch, StopStrategy, StrategyStarted, StrategyStopped
 
 DATA = "resolve_instruments"
 
@@ -156,3 +156,43 @@ def test_a_stop_overtakes_a_run_that_has_not_begun() -> None:
     driver.feed(stop())
     assert driver.feed(done(DATA, instruments=[AAPL])).messages == ()
     assert driver.state.status == "cancelled"
+
+
+def switch(active: bool = True, workflow_id: str = "kill-switch:acc") -> SetKillSwitch:
+    return SetKillSwitch(workflow_id=workflow_id, account_id="acc", active=active, reason="why", ts_event=T0 + 9)
+
+
+def test_a_kill_switch_is_said_on_under_the_ids_that_a_redelivery_gives_again() -> None:
+    driver = Driver()
+    first = driver.feed(switch())
+    (_, said), (_, workflow) = first.messages
+    assert isinstance(said, KillSwitchSet)
+    assert (said.account_id, said.active, said.reason, said.ts_event) == ("acc", True, "why", T0 + 9)
+    assert workflow == driver.state
+    assert (driver.state.kind, driver.state.status) == ("SetKillSwitch", "completed")
+    assert driver.feed(switch(), T0 + 99).messages == first.messages
+
+
+def test_each_word_on_an_account_is_said_on_and_an_earlier_one_again_is_the_same() -> None:
+    driver = Driver()
+    halted, released = driver.feed(switch()), driver.feed(switch(False), T0 + 50)
+    words = [dict(advanced.messages) for advanced in (halted, released)]
+    assert not words[0].keys() & words[1].keys()
+    assert driver.feed(switch(), T0 + 99).messages == halted.messages
+    assert driver.feed(switch(False), T0 + 99).messages == released.messages
+
+
+def test_a_kill_switch_addressed_to_another_workflow_leaves_that_as_it_is() -> None:
+    driver, _ = started(start())
+    before = driver.state
+    (_, said), (_, workflow) = driver.feed(switch(workflow_id="w")).messages
+    assert isinstance(said, KillSwitchSet)
+    assert workflow == driver.state == before
+
+
+def test_a_run_may_not_be_named_like_a_kill_switch() -> None:
+    driver = Driver()
+    driver.feed(start().model_copy(update={"workflow_id": "kill-switch:acc"}))
+    driver.feed(done(DATA, instruments=[AAPL]).model_copy(update={"workflow_id": "kill-switch:acc"}))
+    assert driver.state.status == "failed"
+    assert "names beginning with 'kill-switch:' are for kill switches" in driver.state.error

@@ -10,11 +10,13 @@ from orchestrator.advance import Context
 from orchestrator.faust_control import Control
 from orchestrator.faust_kept import Kept
 from orchestrator.faust_records import decoded
-from schemas import Message, RunStep, Workflow
+from orchestrator.retention import Retention
+from schemas import ExecuteWorkflow, Message, RunStep, StepSpec, Workflow
 from streams.clock import ManualClock
 from streams.errors import DecodeError
 from streams.record import Envelope, Event, Received, Record
 from streams.serde import Serde
+from streams.topics import topic_of
 from tests.unit.orchestrator.workflow_driver import POOLS, SECOND, T0, command, done, step
 
 SERDE = Serde()
@@ -29,13 +31,15 @@ class World:
 
     def __init__(self) -> None:
         self.table: dict[str, bytes] = {}
+        self.last_forgotten = -1
+        self.tombstones: list[str] = []
         self.log: list[tuple[str, Message]] = []
         self.crash_before = ""
         self.clock = ManualClock(T0)
 
     def process(self) -> Control:
         """Start a process on what is durable."""
-        control = Control(self, self.send, self.context, self.clock, SERDE)
+        control = Control(self, self.send, self.context, self.clock, SERDE, Retention(seconds=60, most=2))
         control.restore([Kept.decode(value, SERDE) for value in self.table.values()])
         return control
 
@@ -50,9 +54,22 @@ class World:
         self._reach("keep")
         self.table |= {name: kept.encode(SERDE) for name, kept in states.items()}
 
+    def forgotten(self, partition: int) -> int:
+        return self.last_forgotten
+
+    async def forget(self, workflow_ids: Sequence[str]) -> None:
+        self._reach("forget")
+        offsets = [kept.offset for name in workflow_ids if (kept := self.kept(name))]
+        self.last_forgotten = max([self.last_forgotten, *offsets])
+        for name in workflow_ids:
+            self.table.pop(name, None)
+
     async def send(self, records: Sequence[Record]) -> None:
         self._reach("send")
         for record in records:
+            if record.value is None:
+                self.tombstones.append(f"{record.topic} {record.key}")
+                continue
             self.log.append((Envelope.from_headers(record.headers).message_id, SERDE.decode(record.value)))
 
     def _reach(self, what: str) -> None:
@@ -64,10 +81,11 @@ class World:
         return [(name, message) for name, message in self.log if isinstance(message, RunStep)]
 
 
-def event_of(message: Message, message_id: str) -> Event:
+def event_of(message: Message, message_id: str, offset: int = 0) -> Event:
     envelope = Envelope(message_id, type(message).__name__, "test", T0, "w", "test")
     value = SERDE.encode(message)
-    return Event(message, envelope, Received("commands", 3, 0, "w", value, envelope.headers(), 0))
+    topic, key = topic_of(type(message)).name, str(getattr(message, "workflow_id", ""))
+    return Event(message, envelope, Received(topic, 3, offset, key, value, envelope.headers(), 0))
 
 
 START = event_of(command(step("a", timeout_s=5, max_attempts=2), step("b", "a")), "start")
@@ -148,3 +166,57 @@ def test_a_record_under_another_key_is_refused() -> None:
     record = Received("commands", 0, 0, "other", START.record.value, START.record.headers, 0)
     with pytest.raises(DecodeError, match="the key is 'other'"):
         decoded(record, SERDE)
+
+
+def commanded(name: str, offset: int) -> Event:
+    """Return the command of a workflow that fails at once: it names no known pool."""
+    steps = (StepSpec(step_id="a", agent_pool="nobody", action="do"),)
+    return event_of(ExecuteWorkflow(workflow_id=name, ts_event=T0, steps=steps), f"start {name}", offset)
+
+
+async def test_ended_workflows_are_forgotten_beyond_their_number_and_time() -> None:
+    world = World()
+    control = world.process()
+    await control.handle([START, *(commanded(f"e{n}", n) for n in range(1, 5))])
+    await control.forget()
+    assert set(world.table) == {"w", "e3", "e4"}
+    assert world.tombstones == ["workflows e1", "workflows e2"]
+    assert world.last_forgotten == 2
+    world.clock.advance_to(T0 + 61 * SECOND)
+    await control.forget()
+    assert set(world.table) == {"w"}
+
+
+async def test_a_command_that_comes_again_after_its_workflow_is_forgotten_starts_nothing() -> None:
+    world = World()
+    control = world.process()
+    await control.handle([commanded(f"e{n}", n) for n in range(4)])
+    await control.forget()
+    said = len(world.log)
+    for process in (control, world.process()):
+        await process.handle([commanded("e0", 0), commanded("e1", 1)])
+        assert len(world.log) == said
+    await control.handle([commanded("e1", 9)])
+    assert len(world.log) == said + 1  # given anew, it is a new execution
+
+
+async def test_a_crash_while_forgetting_is_made_good() -> None:
+    world = World()
+    control = world.process()
+    await control.handle([commanded(f"e{n}", n) for n in range(4)])
+    world.crash_before = "forget"
+    with pytest.raises(Crash):
+        await control.forget()
+    assert len(world.table) == 4
+    world.crash_before = ""
+    await world.process().forget()
+    assert set(world.table) == {"e2", "e3"}
+    assert world.tombstones == ["workflows e0", "workflows e1"] * 2
+
+
+async def test_a_workflow_given_twice_is_remembered_by_its_last_command() -> None:
+    world = World()
+    control = world.process()
+    await control.handle([commanded("e0", 0), commanded("e0", 5), commanded("e1", 6), commanded("e2", 7)])
+    await control.forget()
+    assert world.last_forgotten == 5

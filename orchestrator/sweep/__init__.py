@@ -1,0 +1,1 @@
+"""Sweeps: many backtests of one strategy, and what they say together."""
