@@ -1,7 +1,7 @@
 # Paths are relative throughout, so that a clone may lie in a folder with spaces.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench clean kafka
+.PHONY: help demo test check bench load pictures clean kafka
 
 comma := ,
 PYTHON ?=
@@ -25,6 +25,13 @@ check: .venv/.dev ## lint, formatting, types, and the direction of imports
 
 bench: .venv/.dev ## measure speed
 	@$(IN_VENV) -m tests.performance
+
+pictures: .venv/.dev kafka ## make the pictures in docs/images again
+	@$(IN_VENV) -m tests.pictures
+	@$(IN_VENV) -m tests.system.dashboard_pictures
+
+load: .venv/.dev kafka ## load the real server with strategies on a real Kafka; fails where a promise is not kept
+	@$(IN_VENV) -m tests.performance.load
 
 clean: ## stop local services; remove .venv, .finagent, caches and builds
 	@[ ! -d .finagent ] || [ ! -x $(IN_VENV) ] || $(IN_VENV) -c 'import infra.services as s; s.stop_kafka(); s.stop_redis()'

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from agents.data.feed import Row
 from agents.data.fetch import FetchParameters, fetch
 from agents.data.slicing import bar_slices
 from agents.data.sources import SampleProvider
@@ -90,6 +91,8 @@ class Act:
     rows: int
     wall_s: float
     events: Sequence[Event] = field(default_factory=list)
+    slices: Sequence[Sequence[Row]] = field(default_factory=list, repr=False)
+    """What was published, to replay it."""
 
     def of(self, kind: type[Message]) -> list[Any]:
         """Return the run's messages of a type."""
@@ -202,7 +205,9 @@ async def _daily(orchestrator: FinAgentOrchestrator, plan: DemoPlan, followed: T
     slices = list(bar_slices(bars))
     await feed.publish(slices)
     await followed.slice_done(max(bar.ts_event for bar in bars), orchestrator.partitions, timeout_s=240)
-    act = Act(run, fetched.provider, fetched.synthetic, len(bars), time.perf_counter() - began, list(followed.events))
+    act = Act(
+        run, fetched.provider, fetched.synthetic, len(bars), time.perf_counter() - began, list(followed.events), slices
+    )
     await orchestrator.stop_strategy(run.run_id, "demo act one is over")
     return act
 
@@ -224,7 +229,7 @@ async def _intraday(orchestrator: FinAgentOrchestrator, plan: DemoPlan, followed
     last = max(block.ts_event for block in slices[-1])
     await followed.slice_done(last, orchestrator.partitions, timeout_s=240)
     await orchestrator.stop_strategy(run.run_id, "demo act two is over")
-    return Act(run, blocks[0].source, True, ticks, time.perf_counter() - began, list(followed.events))
+    return Act(run, blocks[0].source, True, ticks, time.perf_counter() - began, list(followed.events), slices)
 
 
 def _account(message: Message) -> str:

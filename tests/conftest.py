@@ -5,8 +5,8 @@ from collections.abc import Generator
 
 import pytest
 
-pytest_plugins = ["tests.services"]
-REAL_SERVICES = ("kafka", "redis")
+pytest_plugins = ["tests.services", "tests.browser"]
+REAL_SERVICES = ("kafka", "redis", "browser")
 
 
 @pytest.hookimpl(wrapper=True)

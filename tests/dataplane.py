@@ -28,7 +28,7 @@ from streams.memory_broker import MemoryBroker
 from streams.record import Envelope, Event, Record, TopicPartition
 from streams.serde import Serde
 from streams.task import Task
-from streams.topics import topic, topic_of
+from streams.topics import key_of, topic_of
 
 M = TypeVar("M", bound=Message)
 SERDE = Serde()
@@ -249,7 +249,7 @@ def record(
 ) -> Record:
     """Return a message as someone outside the pools would publish it."""
     on = name or topic_of(type(message)).name
-    chosen = key if key is not None else str(getattr(message, topic(on).key))
+    chosen = key if key is not None else key_of(on, message)
     named = message_id or derive_id(repr(message), "test")
     envelope = Envelope(named, type(message).__name__, source, START, named, named, slice_ts)
     return Record(on, chosen, SERDE.encode(message), envelope.headers())

@@ -1,11 +1,18 @@
-"""Tell before the tests whether they can have a real Kafka."""
+"""See to it before the tests that they can have a real Kafka and a real browser."""
 
 import os
+import shutil
+import subprocess
 import sys
+
+from playwright.sync_api import sync_playwright
 
 from infra.services import ServiceError
 from infra.services.jars import cached_jars, find_java
+from tests.browser import WANTED, found_chromium
 from tests.services import KAFKA_VARIABLE, docker_answers
+
+INSTALL_TIMEOUT_S = 600
 
 
 def missing_kafka() -> str | None:
@@ -20,5 +27,42 @@ def missing_kafka() -> str | None:
     return None
 
 
+def missing_browser() -> str | None:
+    """Say in one line that there is no Chromium, after trying to install one; None where there is."""
+    with sync_playwright() as playwright:
+        own = playwright.chromium.executable_path
+    if found_chromium(own):
+        return None
+    sys.stderr.write("Installing Chromium for the tests in a browser ...\n")
+    if not any(_succeeds(command) and found_chromium(own) for command in _installations()):
+        return f"The tests of pages need a browser: {WANTED}"
+    return None
+
+
+def _installations() -> list[list[str]]:
+    packaged = ["sh", "-c", "apt-get update -q && apt-get install -y -q --no-install-recommends chromium"]
+    own = [sys.executable, "-m", "playwright", "install", "chromium"]
+    return [packaged, own] if os.geteuid() == 0 and shutil.which("apt-get") else [own]
+
+
+def _succeeds(command: list[str]) -> bool:
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=INSTALL_TIMEOUT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
+
+
+def main() -> str | int:
+    """Return what to exit with: without Kafka, and under CI without a browser, the tests are not worth starting."""
+    if (kafka := missing_kafka()) is not None:
+        return kafka
+    if (browser := missing_browser()) is not None:
+        if os.environ.get("CI") == "true":
+            return browser
+        sys.stderr.write(f"{browser}. They are skipped.\n")
+    return 0
+
+
 if __name__ == "__main__":
-    sys.exit(missing_kafka())
+    sys.exit(main())

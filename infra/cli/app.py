@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Annotated
 
@@ -14,15 +14,24 @@ from infra.cli.broker import broker
 from infra.cli.demo import demo
 from infra.cli.exits import FAILED, report, session
 from infra.cli.feed import feed
+from infra.cli.kill_switch import kill_switch
+from infra.cli.mcp import mcp
+from infra.cli.memory import memory
 from infra.cli.orchestrator import orchestrator
 from infra.cli.pool import pool
 from infra.cli.replay import replay
+from infra.cli.report import draw
+from infra.cli.sandbox import sandbox
+from infra.cli.schemas import schemas
+from infra.cli.serve import serve
 from infra.cli.status import status
 from infra.cli.stop import stop
 from infra.cli.submit import submit
+from infra.cli.sweep import sweep
 from infra.cli.topics import topics
 from infra.cli.trace import trace
 from infra.cli.up import up
+from infra.cli.worker import worker
 
 app = typer.Typer(
     name="finagent",
@@ -49,10 +58,33 @@ def _whole_call(
     session.debug = debug
 
 
-for command in (demo, backtest, replay, up, orchestrator, pool, submit, stop, feed, status, topics, trace):
+COMMANDS: Sequence[Callable[..., None]] = (
+    demo,
+    backtest,
+    sweep,
+    replay,
+    up,
+    serve,
+    mcp,
+    orchestrator,
+    pool,
+    worker,
+    submit,
+    stop,
+    feed,
+    status,
+    topics,
+    trace,
+)
+for command in COMMANDS:
     app.command()(command)
+app.command("kill-switch")(kill_switch)
+app.command("report")(draw)
 app.add_typer(broker, name="broker")
 app.add_typer(check, name="check")
+app.add_typer(memory, name="memory")
+app.add_typer(sandbox, name="sandbox")
+app.add_typer(schemas, name="schemas")
 
 
 def run(arguments: Sequence[str] | None = None) -> None:

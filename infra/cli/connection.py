@@ -12,6 +12,7 @@ import typer
 from infra.cli.exits import OK
 from infra.cli.options import need_kafka
 from infra.cli.stopping import wait_for_stop
+from orchestrator.otel import traced
 from orchestrator.settings import Settings
 from orchestrator.wiring import all_kinds, broker_of, context_of, partitions_of, pools_of, store_of
 from streams.broker import Broker
@@ -32,11 +33,12 @@ async def connected(
     """Connect to Kafka; raise ConfigError where the settings name none, BrokerError where none answers in time."""
     need_kafka(settings)
     broker = broker_of(settings)
-    await _patiently(broker.start, f"Kafka at {settings.kafka.bootstrap}", stop, patience_s)
-    try:
-        yield broker
-    finally:
-        await broker.stop()
+    with traced(settings):
+        await _patiently(broker.start, f"Kafka at {settings.kafka.bootstrap}", stop, patience_s)
+        try:
+            yield broker
+        finally:
+            await broker.stop()
 
 
 async def make_topics(

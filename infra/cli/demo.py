@@ -16,11 +16,13 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.demo import DemoPlan, DemoResult, run_demo
+from infra.demo_studies import demo_studies
 from infra.processes import Processes, processes
-from infra.report import html
+from infra.report import report
 from infra.services import start_kafka, start_redis, stop_kafka, stop_redis
 from orchestrator.facade import FinAgentOrchestrator
 from orchestrator.settings import load
+from orchestrator.study import Study
 from orchestrator.wiring import BUILT_IN
 from schemas import OrderDenied, OrderFilled
 from streams.errors import ServiceError
@@ -29,6 +31,7 @@ from streams.memory_broker import MemoryBroker
 FOLDER = Path(".finagent") / "demo"
 READY_S = 60.0
 Told = Callable[[str], None]
+Ran = tuple[DemoResult, list[Study]]
 
 
 def demo(
@@ -46,17 +49,17 @@ def demo(
     def told(what: str) -> None:
         console.print(what, highlight=False)
 
-    result = _through_kafka(kafka, redis, plan, told) if kafka else asyncio.run(_embedded(plan, told))
-    report = FOLDER / "report.html"
-    report.parent.mkdir(parents=True, exist_ok=True)
-    report.write_text(html(result))
+    result, studies = _through_kafka(kafka, redis, plan, told) if kafka else asyncio.run(_embedded(plan, told))
+    path = FOLDER / "report.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(report("FinAgent demo", studies))
     _show(console, result)
-    told(f"report: {report} (open it in a browser)")
+    told(f"report: {path} - open it in a browser: equity against benchmarks, risk, costs, and why each fill happened")
     if as_json:
         sys.stdout.write(json.dumps(result.summary()) + "\n")
 
 
-async def _embedded(plan: DemoPlan, told: Told) -> DemoResult:
+async def _embedded(plan: DemoPlan, told: Told) -> Ran:
     settings = load(overrides={"kafka": {"bootstrap": ""}, "redis": {"url": ""}, "log_level": "WARNING"})
     orchestrator = FinAgentOrchestrator(settings=settings)
     await orchestrator.initialize()
@@ -66,12 +69,13 @@ async def _embedded(plan: DemoPlan, told: Told) -> DemoResult:
         broker = orchestrator.broker
         assert isinstance(broker, MemoryBroker)
         broker.save(FOLDER / "log.avro")
+        studies = await demo_studies(result, orchestrator)
     finally:
         await orchestrator.shutdown()
-    return result
+    return result, studies
 
 
-def _through_kafka(kafka: str, redis: str, plan: DemoPlan, told: Told) -> DemoResult:
+def _through_kafka(kafka: str, redis: str, plan: DemoPlan, told: Told) -> Ran:
     if kafka == "local":
         address, url, prefix, name = _fresh_services(told)
     else:
@@ -91,10 +95,10 @@ def _through_kafka(kafka: str, redis: str, plan: DemoPlan, told: Told) -> DemoRe
         for pool in BUILT_IN:
             children.start(f"pool-{pool}", ["pool", pool])
         told(f"started the orchestrator and {len(BUILT_IN)} pools as processes; logs in {children.folder}")
-        result = asyncio.run(_on_kafka(overrides, name, plan, told, children))
+        ran = asyncio.run(_on_kafka(overrides, name, plan, told, children))
     if kafka == "local":
         told(f"Kafka and Redis keep running; stop them with: finagent broker stop --folder {FOLDER}")
-    return result
+    return ran
 
 
 def _fresh_services(told: Told) -> tuple[str, str, str, str]:
@@ -110,9 +114,7 @@ def _fresh_services(told: Told) -> tuple[str, str, str, str]:
     return service.bootstrap, redis.url, "", f"Apache Kafka {service.version} at {service.bootstrap}"
 
 
-async def _on_kafka(
-    overrides: Mapping[str, Any], name: str, plan: DemoPlan, told: Told, children: Processes
-) -> DemoResult:
+async def _on_kafka(overrides: Mapping[str, Any], name: str, plan: DemoPlan, told: Told, children: Processes) -> Ran:
     settings = load(overrides=overrides)
     orchestrator = FinAgentOrchestrator(settings=settings)
     await orchestrator.initialize()
@@ -120,11 +122,12 @@ async def _on_kafka(
         await _ready(orchestrator, children)
         result = await run_demo(orchestrator, name, plan, told)
         result.rows |= await _handled(orchestrator)
+        studies = await demo_studies(result, orchestrator)
     finally:
         await orchestrator.shutdown()
     children.check()
     result.prefix = settings.kafka.prefix
-    return result
+    return result, studies
 
 
 async def _ready(orchestrator: FinAgentOrchestrator, children: Processes) -> None:

@@ -12,6 +12,8 @@ from infra.cli.stopping import wait_for_stop
 
 BATCH_SLICES = 200
 """Slices of one transaction at most."""
+CHECK_S = 0.5
+"""How often a feed that waits looks for stops and kill switches."""
 BATCH_ROWS = 50_000
 """Rows from which on a transaction takes no further slice."""
 
@@ -36,21 +38,28 @@ class Fed:
 
 @dataclass
 class Pace:
-    """Event time against the loop's time."""
+    """Event time, or a count of slices, against the loop's time."""
 
     speed: float | None
     """Times real time; None: no waiting."""
+    slices_per_s: float | None = None
+    """So many slices a second, whatever their times; None: as speed says."""
     _origin: tuple[int, float] | None = None
+    _asked: int = 0
 
     def wait_s(self, ts: int) -> float:
-        """Return how long to wait until the slice is due; the first one is due at once."""
-        if self.speed is None:
+        """Return how long to wait until the slice, which is the next one, is due; the first one is due at once."""
+        if self.speed is None and self.slices_per_s is None:
             return 0.0
         now = asyncio.get_running_loop().time()
         if self._origin is None:
             self._origin = (ts, now)
         first, began = self._origin
-        return (ts - first) / 1e9 / self.speed - (now - began)
+        if self.slices_per_s is not None:
+            due_s, self._asked = self._asked / self.slices_per_s, self._asked + 1
+        else:
+            due_s = (ts - first) / 1e9 / (self.speed or 1.0)
+        return due_s - (now - began)
 
 
 async def publish(
@@ -70,14 +79,14 @@ async def publish(
 
     for rows in slices:
         ts = slice_ts(rows)
-        if ts <= feed.state.last_slice:
+        if ts <= feed.state.last_data:
             fed.passed += 1
             told(rows_in(rows))
             continue
         wait_s = pace.wait_s(ts)
         if wait_s > 0 or len(batch) >= BATCH_SLICES or sum(map(rows_in, batch)) >= BATCH_ROWS:
             await flush()
-        if stop.is_set() or (wait_s > 0 and await wait_for_stop(stop, wait_s)):
+        if stop.is_set() or (wait_s > 0 and await _stopped_within(feed, stop, wait_s)):
             fed.interrupted = True
             break
         batch.append(rows)
@@ -85,6 +94,17 @@ async def publish(
     fed.until = feed.state.last_slice
     fed.rows = {name: count - before.get(name, 0) for name, count in feed.state.rows.items()}
     return fed
+
+
+async def _stopped_within(feed: Feed, stop: asyncio.Event, wait_s: float) -> bool:
+    """Wait for the next slice; let stops and kill switches count meanwhile. Return whether stop is set."""
+    loop = asyncio.get_running_loop()
+    due = loop.time() + wait_s
+    while (left := due - loop.time()) > 0:
+        if await wait_for_stop(stop, min(left, CHECK_S)):
+            return True
+        await feed.close_empty()
+    return False
 
 
 def rows_in(rows: Sequence[Row]) -> int:

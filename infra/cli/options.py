@@ -41,7 +41,7 @@ def settings_of(
     url = local_redis() if redis == LOCAL else redis
     given = {"mode": mode, "kafka": {"bootstrap": address, "prefix": prefix}, "redis": {"url": url}}
     settings = load(config, _given(given))
-    configure(settings.log_level, debug=session.debug)
+    configure(settings.log_level, debug=session.debug, log_format=settings.observability.log_format)
     return settings
 
 

@@ -12,8 +12,11 @@ from infra.cli.connection import PATIENCE_S, connected, make_topics, memory
 from infra.cli.exits import TASK_FAILED, task_failed
 from infra.cli.options import Config, Kafka, Prefix, Redis, settings_of
 from infra.cli.stopping import until_stopped, wait_for_stop
+from infra.observability.exposition import own_page
 from orchestrator.facade import FinAgentOrchestrator
-from orchestrator.heartbeat import beat_process
+from orchestrator.heartbeat import Report, beat_process
+from orchestrator.load import MemoryWatch
+from orchestrator.recipes import ORCHESTRATOR
 from orchestrator.settings import Settings
 from streams.clock import WallClock
 
@@ -42,10 +45,27 @@ async def _on_kafka(settings: Settings, stop: asyncio.Event) -> None:
     async with connected(settings, stop, PATIENCE_S) as broker, memory(settings) as store:
         await make_topics(settings, broker, (), stop, PATIENCE_S)
         engine = engine_of(settings)
-        beating = asyncio.create_task(beat_process("orchestrator", lambda: engine.handled, store, WallClock(), stop))
+        watch = MemoryWatch(settings.observability.high_memory_gb)
+        beating = asyncio.create_task(
+            beat_process(
+                ORCHESTRATOR,
+                lambda: engine.handled,
+                store,
+                WallClock(),
+                stop,
+                lag=engine.lag,
+                counts=lambda: engine.counts,
+                memory=watch,
+            )
+        )
         log.info("the orchestrator runs in mode %s on %s", settings.mode, settings.kafka.bootstrap)
+
+        async def told() -> list[Report]:
+            return [{"task": ORCHESTRATOR, "pool": ORCHESTRATOR, "slice": -1, "counts": engine.counts.as_dict()}]
+
         try:
-            await engine.run(stop)
+            async with own_page(settings, told, WallClock()):
+                await engine.run(stop)
         except Exception as error:
             raise task_failed(error) from error
         finally:
@@ -59,10 +79,15 @@ async def _embedded(settings: Settings, stop: asyncio.Event) -> None:
     await system.initialize()
     log.info("no kafka.bootstrap: the whole system runs in this process, in mode %s, and ends with it", settings.mode)
     try:
-        while not await wait_for_stop(stop, _CHECK_S):
-            health = await system.get_health_status()
-            if health["status"] == "critical":
-                log.error("%s", "; ".join(health["reasons"]))
-                raise typer.Exit(TASK_FAILED)
+        async with own_page(settings, system.task_reports, system.clock):
+            await _watched(system, stop)
     finally:
         await system.shutdown()
+
+
+async def _watched(system: FinAgentOrchestrator, stop: asyncio.Event) -> None:
+    while not await wait_for_stop(stop, _CHECK_S):
+        health = await system.get_health_status()
+        if health["status"] == "critical":
+            log.error("%s", "; ".join(health["reasons"]))
+            raise typer.Exit(TASK_FAILED)

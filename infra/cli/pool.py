@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 import typer
 
+from agents.mcp.pool import watch
+from agents.memory.reader import Memory
 from agents.pool import AgentPool
+from infra.cli.connection import memory
 from infra.cli.options import Config, Kafka, Prefix, Redis, need_kafka, settings_of
 from infra.cli.serving import serve
 from infra.cli.stopping import until_stopped
 from orchestrator.imports import imported_pool
 from orchestrator.settings import Settings
-from orchestrator.wiring import kinds_of, pool_of
+from orchestrator.wiring import kinds_of, pools_named
 
 
 def pool(
@@ -20,7 +24,8 @@ def pool(
         str,
         typer.Argument(
             metavar="NAME|MODULE:ATTR",
-            help="data, alpha, portfolio, risk, transaction-cost or execution; or an AgentPool of your own.",
+            help="data, alpha, portfolio, risk, transaction-cost or execution; one that the settings give a url; or an "
+            "AgentPool of your own.",
         ),
     ],
     config: Config = None,
@@ -30,11 +35,21 @@ def pool(
 ) -> None:
     """Run the tasks of one pool until SIGTERM or Ctrl-C, then drain."""
     settings = settings_of(config, kafka, redis, prefix)
-    found = found_pool(name, settings)
+    found = found_pools(name, settings)
     need_kafka(settings)
-    until_stopped(lambda stop: serve(settings, kinds_of(found), f"pool {found.name}", stop))
+
+    async def run(stop: asyncio.Event) -> None:
+        watching = asyncio.create_task(watch(found))
+        try:
+            async with memory(settings) as store:
+                kinds = [kind for each in found for kind in kinds_of(each, Memory(store))]
+                await serve(settings, kinds, f"pool {found[0].name}", stop)
+        finally:
+            watching.cancel()
+
+    until_stopped(run)
 
 
-def found_pool(name: str, settings: Settings) -> AgentPool:
-    """Return a built-in pool, or the one that module:attr names; raise ConfigError where there is none."""
-    return imported_pool(name) if ":" in name else pool_of(name, settings)
+def found_pools(name: str, settings: Settings) -> list[AgentPool]:
+    """Return what runs under a name, or the pool that module:attr names; raise ConfigError where there is none."""
+    return [imported_pool(name)] if ":" in name else pools_named(name, settings)

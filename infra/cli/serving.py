@@ -8,7 +8,9 @@ from collections.abc import Sequence
 
 from infra.cli.connection import PATIENCE_S, connected, make_topics, memory
 from infra.cli.exits import task_failed
-from orchestrator.heartbeat import beat
+from infra.observability.exposition import own_page
+from orchestrator.heartbeat import Report, beat, report
+from orchestrator.load import MemoryWatch
 from orchestrator.settings import Settings
 from orchestrator.wiring import partitions_of
 from streams.clock import WallClock
@@ -22,12 +24,17 @@ async def serve(settings: Settings, kinds: Sequence[TaskKind], what: str, stop: 
     """Take part in the groups of these tasks until stop is set; exit code 3 where one fails for good."""
     async with connected(settings, stop, PATIENCE_S) as broker, memory(settings) as store:
         await make_topics(settings, broker, kinds, stop, PATIENCE_S)
-        clock = WallClock()
+        clock, watch = WallClock(), MemoryWatch(settings.observability.high_memory_gb)
         host = Host(broker, kinds, partitions_of(settings), clock, Serde(), stop=stop)
-        beating = asyncio.create_task(beat(host, store, clock))
+        beating = asyncio.create_task(beat(host, store, clock, memory=watch))
         log.info("%s runs on %s", what, settings.kafka.bootstrap)
+
+        async def told() -> list[Report]:
+            return [report(task, clock) for task in list(host.tasks.values())]
+
         try:
-            await host.run()
+            async with own_page(settings, told, clock):
+                await host.run()
         except Exception as error:
             raise task_failed(error) from error
         finally:

@@ -24,6 +24,7 @@ from streams.topics import STRATEGIES, WORKFLOWS
 
 LAST = 10
 """Workflows that are shown."""
+_NOTHING: dict[str, list[dict[str, Any]]] = {"runs": [], "halted": [], "workflows": []}
 _CODES = {"healthy": 0, "degraded": 1, "critical": 2}
 
 
@@ -46,20 +47,27 @@ async def status_of(settings: Settings) -> dict[str, Any]:
     try:
         async with connected(settings) as broker, memory(settings) as store:
             health = await health_of(settings, broker, store, None, WallClock())
-            runs, workflows = await _control_plane(broker)
+            control = await _control_plane(broker)
     except BrokerError as error:
-        return {"status": "critical", "reasons": [str(error)], "tasks": [], "runs": [], "workflows": []}
+        return {"status": "critical", "reasons": [str(error)], "tasks": [], **_NOTHING}
     now = health.pop("checked")
     tasks = [{**each, "age_s": round((now - each["updated"]) / 1e9, 1)} for each in health["tasks"]]
-    return {**health, "tasks": tasks, "runs": runs, "workflows": workflows}
+    return {**health, "tasks": tasks, **control}
 
 
-async def _control_plane(broker: Broker) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+async def _control_plane(broker: Broker) -> dict[str, list[dict[str, Any]]]:
     if not {WORKFLOWS.name, STRATEGIES.name} <= (await broker.topics()).keys():
-        return [], []
+        return _NOTHING
     async with Client.open(broker, Serde(), WallClock()) as client:
         newest = sorted(client.workflows.values(), key=lambda each: each.started, reverse=True)
-        return list(map(_run, client.runs.values())), list(map(_workflow, newest[:LAST]))
+        return {
+            "runs": list(map(_run, client.runs.values())),
+            "halted": [
+                {"account_id": name, "reason": word.reason, "since": rfc3339(word.ts_event)}
+                for name, word in sorted(client.halted.items())
+            ],
+            "workflows": list(map(_workflow, newest[:LAST])),
+        }
 
 
 def _run(run: StrategyStarted) -> dict[str, Any]:
@@ -89,12 +97,14 @@ def _show(found: dict[str, Any]) -> None:
     for reason in found["reasons"]:
         say(f"- {reason}")
     rows = [
-        (e["task"], _counts(e["handled"]), _counts(e["dead_letters"]), _slice(e["slice"]), e["age_s"])
+        (e["task"], _counts(e["handled"]), _counts(e["dead_letters"]), e.get("behind"), _slice(e["slice"]), e["age_s"])
         for e in sorted(found["tasks"], key=lambda each: str(each["task"]))
     ]
-    _table("Tasks", ("task", "rows handled", "dead letters", "slice", "age, s"), rows)
+    _table("Tasks", ("task", "rows handled", "dead letters", "lag", "slice", "age, s"), rows)
     runs = [(e["run_id"], e["strategy_id"], ", ".join(e["symbols"]), e["started"]) for e in found["runs"]]
     _table("Active runs", ("run_id", "strategy_id", "symbols", "started"), runs)
+    halted = [(e["account_id"], e["reason"], e["since"]) for e in found["halted"]]
+    _table("Accounts halted by an operator", ("account_id", "reason", "since"), halted)
     columns = ("workflow_id", "kind", "status", "steps", "started", "error")
     _table("Last workflows", columns, [[each[name] for name in columns] for each in found["workflows"]])
 

@@ -3,40 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from infra.cli.connection import connected, make_topics
-from infra.cli.options import Config, Kafka, Prefix, settings_of
-from infra.cli.output import say
-from orchestrator.client import Client
+from infra.cli.operating import operator
+from infra.cli.options import Config, Json, Kafka, Prefix, settings_of
+from infra.cli.output import as_json, say
+from orchestrator.controls import WAIT_S
 from orchestrator.settings import Settings
-from orchestrator.wording import unknown
-from schemas import StopStrategy
-from streams.clock import WallClock
-from streams.errors import ConfigError
-from streams.serde import Serde
 
 
 def stop(
     run_id: Annotated[str, typer.Argument(help="As `finagent status` shows it.")],
     reason: Annotated[str, typer.Option(help="Why.")] = "stopped by user",
+    wait: Annotated[float, typer.Option(help="Seconds to wait for the slice that ends its orders.", min=0)] = WAIT_S,
     config: Config = None,
     kafka: Kafka = None,
     prefix: Prefix = None,
+    json: Json = False,
 ) -> None:
-    """Stop a run's decisions; its positions stay as they are."""
-    asyncio.run(_stop(settings_of(config, kafka, None, prefix), run_id, reason))
-    say(f"run {run_id} is stopped")
+    """Stop a run's decisions and cancel its open orders; its positions stay as they are."""
+    told = asyncio.run(_stop(settings_of(config, kafka, None, prefix), run_id, reason, wait))
+    if json:
+        as_json(told)
+    elif told["pending"]:
+        say(f"run {run_id} is stopped; open orders it may have are canceled with the next slice: none came in time")
+    else:
+        say(f"run {run_id} is stopped; open orders canceled: {told['canceled']}")
 
 
-async def _stop(settings: Settings, run_id: str, reason: str) -> None:
+async def _stop(settings: Settings, run_id: str, reason: str, wait_s: float) -> dict[str, Any]:
     async with connected(settings) as broker:
         await make_topics(settings, broker)
-        async with Client.open(broker, Serde(), WallClock()) as client:
-            if run_id not in client.runs:
-                raise ConfigError(unknown("active run", run_id, client.runs))
-            now = WallClock().now()
-            await client.submit(StopStrategy(workflow_id=run_id, ts_event=now, run_id=run_id, reason=reason))
-            await client.until(lambda: run_id not in client.runs, f"run {run_id!r} to stop; is an orchestrator alive?")
+        async with operator(settings, broker) as controls:
+            return await controls.stop(run_id, reason, wait_s)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, get_args
@@ -16,7 +16,7 @@ from infra.cli.connection import connected
 from infra.cli.feed_source import Wanted, open_source
 from infra.cli.feed_times import end_ns, start_ns
 from infra.cli.options import need_kafka
-from orchestrator.backtest import BacktestPlan, Slices
+from orchestrator.backtest import BacktestPlan, Slices, following
 from orchestrator.market_log import instruments_of_log, slices_of_log
 from orchestrator.settings import Settings
 from orchestrator.strategy_file import LoadedStrategy, load_strategy
@@ -48,6 +48,8 @@ class Asked:
     """Before the source topics' names, such as bt.<run_id>."""
     changes: Mapping[str, Any] = field(default_factory=dict)
     """Parameters of the strategy that replace the file's."""
+    account: str = ""
+    """An account of the log whose recorded kill switch the strategy obeys."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,14 @@ class Tested:
     plan: BacktestPlan
     slices: Slices
     loaded: LoadedStrategy
+    again: Callable[[], Slices]
+    """The same slices from the beginning, each time."""
 
-    def pools(self) -> list[AgentPool]:
-        """Return fresh pools."""
+    def pools(self, plan: BacktestPlan | None = None) -> list[AgentPool]:
+        """Return fresh pools for the plan, or for one that differs from it."""
+        plan = plan or self.plan
         own = [self.loaded.pool] if self.loaded.pool else []
-        return [*pools_of(self.plan.settings, self.plan.fill), *own]
+        return [*pools_of(plan.settings, plan.fill), *own]
 
 
 def fill_of(name: str) -> FillAt:
@@ -77,30 +82,43 @@ async def opened(asked: Asked, settings: Settings) -> AsyncIterator[Tested]:
     """Open the source and make the plan."""
     loaded = load_strategy(asked.file, asked.changes)
     if asked.source != TOPIC:
+        if asked.account:
+            raise ConfigError(f"--account needs --source topic: kill switches stand on the log, not in {asked.source}")
         wanted = Wanted(
             tuple(loaded.strategy.symbols), asked.start, asked.end, "", asked.window_ns, "", 10_000, Reference()
         )
         source = open_source(asked.source, wanted)
-        plan = _plan(loaded, settings, asked, source.instruments, source.name)
-        yield Tested(plan, _checked(_following(source.slices), loaded, asked.fill), loaded)
+        plan = plan_of_asked(loaded, settings, asked, source.instruments, source.name)
+
+        def reopened() -> Slices:
+            return checked_slices(following(open_source(asked.source, wanted).slices), loaded, asked.fill)
+
+        yield Tested(plan, checked_slices(following(source.slices), loaded, asked.fill), loaded, reopened)
         return
     need_kafka(settings)
     async with connected(settings) as broker:
         known = await instruments_of_log(broker, Serde())
         instruments = tuple(_resolve(symbol, known) for symbol in loaded.strategy.symbols)
         bounds = (start_ns(asked.start) if asked.start else None, end_ns(asked.end) if asked.end else None)
-        slices = slices_of_log(broker, Serde(), *bounds, prefix=asked.prefix)
-        plan = _plan(loaded, settings, asked, instruments, f"topics {asked.prefix}ticks, {asked.prefix}bars")
-        yield Tested(plan, _checked(slices, loaded, asked.fill), loaded)
+        name = f"topics {asked.prefix}ticks, {asked.prefix}bars"
+        name += f", kill switch of {asked.account}" if asked.account else ""
+        plan = plan_of_asked(loaded, settings, asked, instruments, name)
+
+        def read() -> Slices:
+            slices = slices_of_log(broker, Serde(), *bounds, prefix=asked.prefix, account=asked.account)
+            return checked_slices(slices, loaded, asked.fill)
+
+        yield Tested(plan, read(), loaded, read)
 
 
-def _plan(
+def plan_of_asked(
     loaded: LoadedStrategy,
     settings: Settings,
     asked: Asked,
     instruments: Sequence[Instrument],
     source: str,
 ) -> BacktestPlan:
+    """Return the plan of what was asked for, over these instruments."""
     cash = asked.initial_cash or loaded.run.initial_cash or settings.sandbox.initial_capital
     return BacktestPlan(
         strategy=loaded.strategy,
@@ -121,16 +139,11 @@ def _resolve(symbol: str, known: Sequence[Instrument]) -> Instrument:
     raise UnknownSymbol(f"Unknown symbol {symbol!r}: the topic `instruments` has {names}")
 
 
-async def _following(slices: Iterable[Sequence[Row]]) -> AsyncIterator[Sequence[Row]]:
-    for rows in slices:
-        yield rows
-
-
-async def _checked(slices: Slices, loaded: LoadedStrategy, fill: FillAt) -> AsyncIterator[Sequence[Row]]:
+async def checked_slices(slices: Slices, loaded: LoadedStrategy, fill: FillAt) -> AsyncIterator[Sequence[Row]]:
     """Refuse data that lacks what the strategy requires, or that the fill rule never fills on."""
     begun = False
     async for rows in slices:
-        if not begun:
+        if rows and not begun:
             check_required(loaded.required_data, {name for row in rows for name in _columns(row)})
             if fill == "next_tick" and not any(isinstance(row, TickBlock) for row in rows):
                 raise ConfigError(

@@ -61,8 +61,9 @@ def _environment(settings: Settings) -> dict[str, str]:
 async def _run(settings: Settings, asked: _Asked, children: Processes, stop: asyncio.Event) -> None:
     shared = ["--config", str(asked.config)] if asked.config else []
     children.start("orchestrator", ["orchestrator", "--mode", settings.mode, *shared])
-    for pool in pools_of(settings):
-        children.start(pool.name, ["pool", pool.name, *shared])
+    for name in dict.fromkeys(pool.name for pool in pools_of(settings)):
+        children.start(name, ["pool", name, *shared])
+    children.start("memory", ["memory", *shared])
     say(f"starting {len(children.running)} processes on Kafka at {settings.kafka.bootstrap}")
     if await _healthy(settings, children, stop):
         rows = [(name, str(process.pid), children.log(name)) for name, process in children.running.items()]

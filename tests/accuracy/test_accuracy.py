@@ -47,6 +47,20 @@ async def test_rotation_among_a_hundred_symbols(fill: FillAt) -> None:
     assert backtest.final_equity == pytest.approx(equity, abs=0.005)
 
 
+async def test_what_fills_at_the_last_close_is_in_the_final_equity() -> None:
+    bars, symbols = daily_bars().first(160), replays.names(100)
+    slices = replays.daily_slices(bars)
+    backtest = await replays.run(pools.top_returns(161), slices, symbols, replays.CASH_B, "same_close")
+    prices = {"cash": replays.CASH_B, "fill": "same_close"}
+    orders, equity = loops.top_returns(bars.open / 100, bars.close / 100, last_day=True, **prices)
+    without, before = loops.top_returns(bars.open / 100, bars.close / 100, **prices)
+    assert orders > without
+    assert len(backtest.fills) == orders
+    assert backtest.final_equity == pytest.approx(equity, abs=0.005)
+    assert backtest.final_equity < before - 1, "commission was paid"
+    assert len(backtest.equity) == len(backtest.times) == backtest.slices == 160
+
+
 async def test_ticks_fill_at_the_symbols_next_tick() -> None:
     ticks = trade_ticks().first(10_000)
     backtest = await replays.run(

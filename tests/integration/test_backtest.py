@@ -20,17 +20,18 @@ from agents.pool import AgentPool
 from infra.cli.app import run as finagent
 from orchestrator import FinAgentOrchestrator, SandboxEnvironment, SandboxMode, TestScenario
 from orchestrator.artifacts import write
-from orchestrator.backtest import BacktestPlan, run_backtest
+from orchestrator.backtest import Backtest, BacktestPlan, run_backtest
 from orchestrator.client import Client
 from orchestrator.lookahead import check_lookahead
 from orchestrator.market_log import instruments_of_log, slices_of_log
+from orchestrator.recording import Recording
 from orchestrator.replay import Replay
 from orchestrator.republish import Range, republish
 from orchestrator.settings import Settings, load
 from orchestrator.strategy import TradingStrategy
 from orchestrator.strategy_file import load_strategy
 from orchestrator.wiring import all_kinds, context_of, partitions_of, pools_of
-from schemas import Bar, Signal, StopStrategy
+from schemas import Bar, KillSwitchSet, Signal, StopStrategy
 from streams.broker import Broker
 from streams.clock import ManualClock, WallClock
 from streams.errors import ConfigError, FinAgentError, InvalidData, MissingData
@@ -39,6 +40,7 @@ from streams.kafka_broker import KafkaBroker, KafkaOptions
 from streams.memory_broker import MemoryBroker
 from streams.record import Event, TopicPartition
 from streams.serde import Serde
+from tests.dataplane import record
 from tests.system.cluster import DECISIONS, SYMBOLS, decisions, half_year, rotation, run
 
 ROOT = Path(__file__).parents[2]
@@ -186,6 +188,66 @@ async def test_a_replay_copies_a_range_with_its_commands_in_their_place() -> Non
         await republish(broker, Serde(), clock, Range("r"))
     with pytest.raises(MissingData, match="no slice in the range"):
         await republish(broker, Serde(), clock, Range("empty", start=end * 2))
+
+
+async def test_a_backtest_on_the_log_obeys_the_halts_of_an_account_where_asked(settings: Settings) -> None:
+    broker, serde, counts = MemoryBroker(), Serde(), {**partitions_of(settings), "instrument": 2}
+    await create_topology(broker, counts, ())
+    slices = half_year()[:40]
+    word = KillSwitchSet(account_id="live", active=True, reason="x", command_id="c", ts_event=1)
+    async with Feed.open(broker, counts, ManualClock(1), serde) as feed:
+        await feed.publish(slices[:15])
+        await broker.publish([record(word), record(word.model_copy(update={"account_id": "other", "command_id": "d"}))])
+        await feed.close_empty()
+        await feed.publish(slices[15:30])
+        await broker.publish([record(word.model_copy(update={"active": False, "command_id": "e"}))])
+        await feed.publish(slices[30:])
+
+    async def ran(account: str = "", prefix: str = "") -> Backtest:
+        read = slices_of_log(broker, serde, account=account, prefix=prefix)
+        return await run_backtest(plan(settings), read, pools_of(settings))
+
+    plain, halted = await ran(), await ran("live")
+    days = [rows[0].ts_event for rows in slices]
+    assert plain.slices == 40
+    assert not [denial for denial in plain.denials if denial.code == "KILL_SWITCH"]
+    stopped = {days.index(denial.ts_event) for denial in halted.denials if denial.code == "KILL_SWITCH"}
+    assert stopped
+    assert stopped <= set(range(15, 30))
+    ordered = {days.index(order.ts_event) for order in halted.orders}
+    assert ordered & set(range(15))
+    assert not ordered & set(range(15, 30))
+    assert ordered & set(range(30, 40))
+    assert (halted.slices, halted.trips) == (41, 1)
+    assert halted.data_hash != plain.data_hash
+    never = await ran("nobody")
+    assert (never.data_hash, never.orders) == (plain.data_hash, plain.orders)
+    await republish(broker, serde, WallClock(), Range("copy"))
+    again = await ran("live", prefix="bt.copy.")
+    assert (again.orders, again.equity, again.data_hash) == (halted.orders, halted.equity, halted.data_hash)
+
+
+async def test_what_fills_at_the_last_close_is_in_the_final_state(settings: Settings) -> None:
+    slices, planned = half_year()[:40], plan(settings, fill="same_close")
+    heard = Recording(planned.run())
+    done = await run_backtest(planned, following(slices), pools_of(settings, "same_close"), heard)
+    last = slices[-1][0].ts_event
+    assert [fill for fill in done.fills if fill.ts_event == last]
+    course, state = heard.course(), heard.last_state
+    assert state is not None
+    assert course.equity[-1] == done.final_equity == state.equity
+    assert course.times.tolist() == list(done.times) == [rows[0].ts_event for rows in slices]
+    held = dict.fromkeys({fill.instrument_id for fill in done.fills}, 0.0)
+    cash = planned.initial_cash
+    for fill in done.fills:
+        units = fill.quantity if fill.side == "BUY" else -fill.quantity
+        held[fill.instrument_id] += units
+        cash -= units * fill.price + fill.commission
+    assert state.cash == pytest.approx(cash, abs=1e-6)
+    assert {each.instrument_id: each.quantity for each in state.positions} == {n: q for n, q in held.items() if q}
+    # No decision knows of it: more slices decide the same.
+    more = await run_backtest(planned, following(half_year()[:41]), pools_of(settings, "same_close"))
+    assert more.orders[: len(done.orders)] == done.orders
 
 
 async def test_a_replay_keeps_the_pace_that_is_asked_for() -> None:

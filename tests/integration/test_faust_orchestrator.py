@@ -7,7 +7,8 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from orchestrator.advance import Context
@@ -155,6 +156,59 @@ async def taken_over(world: World) -> None:
     assert {line for line in told if line.startswith("steps")} in ({f"steps {name}"} for name in names)
     second.terminate()
     assert await second.wait() == 0
+
+
+async def test_forgotten_workflows_do_not_start_again(kafka_bootstrap: str, prefix: str) -> None:
+    """All commands come again after those of forgotten workflows: nothing of them is done again, the rest goes on."""
+    async with world_of(settings_of(kafka_bootstrap, prefix, max_ended_workflows=1)) as world:
+        names = [name for name in map("w{}".format, range(100)) if partition_of(name, 2) == 0][:5]
+        *forgotten, kept, last = names
+        first = await world.start()
+        for name in (*forgotten, kept):
+            await carried_out(world, name)
+        await tombstones(world, set(forgotten))
+        first.terminate()
+        assert await first.wait() == 0
+        asked = attempts(world, *forgotten)
+        await rewind(world.settings)
+        await world.start()
+        await carried_out(world, last)
+        assert attempts(world, *forgotten) == asked == len(forgotten)
+        assert attempts(world, kept) == 1
+        assert all(len(ids) == 1 for ids in world.ids.values())
+
+
+async def carried_out(world: World, name: str) -> None:
+    """Run a workflow of one step."""
+    await world.say(command(name, step("a")))
+    await world.answer(await world.asked(name, "a"))
+    assert (await world.ended(name)).status == "completed"
+
+
+def attempts(world: World, *names: str) -> int:
+    """Return how many attempts of these workflows were asked for, repetitions included."""
+    steps = (event.message for event in world.watch.events)
+    return sum(isinstance(each, RunStep) and each.workflow_id in names for each in steps)
+
+
+async def tombstones(world: World, names: set[str]) -> None:
+    """Wait until these workflows, and no others, are taken from the topic `workflows`."""
+    place, found = TopicPartition("workflows", 0), set()
+    async with asyncio.timeout(30), world.broker.reader(await world.broker.beginnings([place])) as reader:
+        while found < names:
+            found |= {record.key for record in await reader.poll(0.2) if record.value is None}
+    assert found == names
+
+
+async def rewind(settings: Settings) -> None:
+    """Have the orchestrators' group begin again."""
+    group, topics = settings.kafka.prefix + "orchestrator", ("commands", "results")
+    places = [KafkaPartition(settings.kafka.prefix + name, partition) for name in topics for partition in (0, 1)]
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka.bootstrap, group_id=group, enable_auto_commit=False)
+    await consumer.start()
+    consumer.assign(places)
+    await consumer.commit(dict.fromkeys(places, 0))
+    await consumer.stop()
 
 
 async def members(settings: Settings, count: int) -> None:

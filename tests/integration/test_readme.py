@@ -17,8 +17,13 @@ COMMANDS = [
     for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
     for line in block.splitlines()
 ]
-RUN_ELSEWHERE = {"finagent broker start", "finagent broker stop", "finagent demo --kafka local"}
-"""tests/integration/test_local_services.py and tests/system/test_kafka_system.py start Kafka themselves."""
+RUN_ELSEWHERE = {
+    "finagent broker start",
+    "finagent broker stop",
+    "finagent demo --kafka local",
+    "finagent serve --feed sample --symbols AAPL,GOOGL,IBM,MSFT --wait-for-strategy",
+}
+"""By tests/integration/test_local_services.py, tests/system/test_kafka_system.py and tests/system/test_dashboard.py."""
 
 
 def test_the_first_strategy_runs_as_printed(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,9 +102,45 @@ def test_a_run_trades_on_what_a_feed_publishes(system: System) -> None:
     fed = system.json("feed", "sample", "--symbols", "AAPL,GOOGL,IBM,MSFT", *dates)
     assert (fed["slices"], fed["rows"], fed["synthetic"]) == (20, {"bars": 80}, False)
     assert [each["run_id"] for each in system.status()["runs"]] == [run_id]
-    stopped = system.finagent("stop", run_id)
-    assert (stopped.returncode, stopped.stdout) == (0, f"run {run_id} is stopped\n")
+    stopped = system.finagent("stop", run_id, "--wait", "0.5")
+    assert (stopped.returncode, stopped.stdout.partition(";")[0]) == (0, f"run {run_id} is stopped")
+    assert "canceled with the next slice" in stopped.stdout, "the feed has ended: no slice follows"
     assert system.status()["runs"] == []
+
+
+def test_a_kill_switch_counts_at_once_where_a_feed_waits(system: System) -> None:
+    run = system.json("submit", str(EXAMPLES / "momentum.yaml"), "--start")
+    account = run["account_id"]
+    refused = system.finagent("kill-switch", "on", "acct-nobody", "--reason", "looks wrong")
+    assert (refused.returncode, "unknown account 'acct-nobody'" in refused.stderr) == (1, True)
+    # A day of event time in two days: the feed publishes the first slice and then waits.
+    paced = ["feed", "sample", "--symbols", "AAPL,GOOGL,IBM,MSFT", "--start", "2012-02-01", "--speed", "0.5", "--json"]
+    with feeding(system, paced):
+        system.wait(lambda found: any(str(task["slice"]).startswith("13281") for task in found["tasks"]))
+        (halted,) = system.json("kill-switch", "on", account, "--reason", "looks wrong", "--wait", "20")
+        assert (halted["account_id"], halted["pending"], halted["active"]) == (account, False, True)
+        assert [(e["account_id"], e["reason"]) for e in system.status()["halted"]] == [(account, "looks wrong")]
+        (released,) = system.json("kill-switch", "off", "--all", "--reason", "looked into", "--wait", "20")
+        assert (released["account_id"], released["pending"], released["active"]) == (account, False, False)
+        stopped = system.json("stop", run["run_id"], "--wait", "20")
+        assert (stopped["pending"], stopped["canceled"]) == (False, 0)
+
+
+@contextmanager
+def feeding(system: System, arguments: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    """Run a feed until the block ends."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "infra.cli", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | system.environment,
+    )
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
 
 
 def test_topics_tell_what_is_on_the_log(system: System) -> None:

@@ -75,14 +75,29 @@ def test_another_seed_is_another_act_two(result: dict[str, Any], tmp_path: Path)
     assert other["decision_ids_sha256"][1] != result["decision_ids_sha256"][1]
 
 
-def test_every_kind_of_fill_of_the_demo_can_be_traced(result: dict[str, Any], folder: Path) -> None:
+def test_the_report_tells_the_chain_of_a_fill_and_a_denial_as_trace_does(result: dict[str, Any], folder: Path) -> None:
     report = (folder / ".finagent" / "demo" / "report.html").read_text()
-    assert "<script" not in report
-    assert "http" not in report.replace("http-equiv", "")
-    fills = re.findall(r"<td>([0-9a-f-]{36})</td>", report)
-    assert len(fills) > 50
-    for fill in (fills[0], fills[-1]):
-        links = json.loads(finagent(folder, "trace", fill, "--json").stdout)
+    chains = json.loads(re.search(r'id="data">(.*?)</script>', report)[1])["chains"]  # type: ignore[index]
+    names = list(chains["of"])
+    assert len(names) == result["fills"] + result["denials"]
+    denied = next(name for name in names if chains["of"][name][0][2] == "denial")
+    for name in (names[0], denied, names[-1]):
+        links = json.loads(finagent(folder, "trace", name, "--json").stdout)
         roles = [link["role"] for link in links]
-        assert roles[:6] == ["fill", "matched on", "order", "proposal", "signal", "market data"], roles
-        assert all({"topic", "partition", "offset"} <= link.keys() for link in links)
+        expected = ["denial"] if name == denied else ["fill", "matched on", "order"]
+        assert roles[: len(expected) + 3] == [*expected, "proposal", "signal", "market data"], roles
+        shown = [(role, depth, *chains["links"][at]) for at, depth, role in chains["of"][name]]
+        told = [
+            (e["role"], e["depth"], e["says"], e["message_id"], f"{e['topic']}[{e['partition']}]@{e['offset']}")
+            for e in links
+        ]
+        assert [each[:5] for each in shown] == told
+
+
+def test_the_report_and_the_result_have_the_same_figures(result: dict[str, Any], folder: Path) -> None:
+    report = (folder / ".finagent" / "demo" / "report.html").read_text()
+    shown = re.findall(r'data-figure="(\w+)" data-value="([^"]+)"', report)
+    first = {name: float(value) for name, value in shown[:5]}
+    assert first == {name: result["performance_metrics"][name] for name in first}
+    assert first["final_value"] == result["final_equity"]
+    assert report.count("ends at the same equity") == 2

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from orchestrator.facade import FinAgentOrchestrator
+from orchestrator.market_log import closed_slices, rows_of
+from orchestrator.replay import Replay
 from orchestrator.settings import load
-from schemas import OrderFilled, PositionsUpdated, Signal, SubmitOrder
+from orchestrator.wiring import pools_of
+from schemas import KillSwitchChanged, OrderDenied, OrderFilled, PositionsUpdated, SetKillSwitch, Signal, SubmitOrder
 from streams.broker import Broker
 from streams.ids import derive_id
 from streams.record import Envelope, Event, Record, TopicPartition
@@ -53,6 +57,72 @@ def _restart(system: Cluster, pools: list[str]) -> None:
         system.children.kill(pool)
     for pool in pools:
         system.start(pool)
+
+
+def word(active: bool, number: int) -> SetKillSwitch:
+    """Return a command whose id is the same in every run."""
+    account = "acct-rotation"
+    return SetKillSwitch(workflow_id=account, account_id=account, active=active, reason="a test", ts_event=number)
+
+
+async def halted(client: FinAgentOrchestrator, disturb: Callable[[], None] | None = None) -> list[Event]:
+    """Trade 45 days with a halt from the 16th and a release from the 31st; disturb the system on each of them."""
+    words = {15: word(True, 1), 30: word(False, 2)}
+    feed, control = await client.feed(), client.client
+    async with tail(client.broker, client.serde, DECISIONS) as followed:
+        await client.start_strategy(rotation(), initial_cash=100_000, check_history=False, run_id="rotation")
+        for number, slice_ in enumerate(half_year()[:45]):
+            if number in words:
+                said = await control.submit(words[number])
+                await control.until(lambda said=said: said in control.words, "the word on the log")
+            await feed.publish([slice_])
+            if number in words and disturb is not None:
+                await followed.poll(0.05)
+                disturb()
+        await followed.slice_done(feed.state.last_slice, client.partitions, 180)
+    return followed.events
+
+
+async def replayed(client: FinAgentOrchestrator) -> dict[str, bytes]:
+    """Return what one process decides on the slices of the log."""
+    found: dict[str, bytes] = {}
+
+    def note(topic: str, event: Event) -> None:
+        if topic in DECISIONS:
+            found[f"{topic} {event.envelope.message_id}"] = client.serde.encode(event.message)
+
+    replay = Replay(pools_of(client.settings), [client.client.runs["rotation"]], note)
+    async for work in closed_slices(client.broker, client.serde):
+        replay.slice(rows_of(work.events), work.switches, ts=work.slice, active=work.runs)
+    return found
+
+
+async def test_a_halt_decides_the_same_embedded_on_kafka_under_kill_9_and_replayed(
+    kafka_bootstrap: str, redis_url: str, prefix: str, tmp_path: Path
+) -> None:
+    embedded = FinAgentOrchestrator(settings=load(overrides={"log_level": "WARNING"}, environ={}))
+    await embedded.initialize()
+    try:
+        expected = decisions(await halted(embedded))
+        assert await replayed(embedded) == expected
+    finally:
+        await embedded.shutdown()
+    settings = on(kafka_bootstrap, redis_url, prefix, account=2, instrument=2)
+    async with cluster(settings, tmp_path) as system:
+        await system.ready()
+        events = await halted(system.client, lambda: _restart(system, ["risk"]))
+        assert await replayed(system.client) == expected
+    assert len(events) == len(decisions(events)), "a decision stands on the log twice"
+    assert decisions(events) == expected
+    changes = [event.message.active for event in events if isinstance(event.message, KillSwitchChanged)]
+    assert changes == [True, False]
+    denied = [event.message for event in events if isinstance(event.message, OrderDenied)]
+    days = [max(row.ts_event for row in rows) for rows in half_year()[:45]]
+    assert {days.index(denial.ts_event) for denial in denied if denial.code == "KILL_SWITCH"} <= set(range(15, 30))
+    ordered = {days.index(event.message.ts_event) for event in events if isinstance(event.message, SubmitOrder)}
+    assert ordered & set(range(15))
+    assert not ordered & set(range(15, 30))
+    assert ordered & set(range(30, 45))
 
 
 async def test_no_order_appears_while_risk_is_stopped(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from infra.cli.options import need_kafka, settings_of
-from infra.cli.pool import found_pool
+from infra.cli.pool import found_pools
 from orchestrator.settings import Settings
 from streams.errors import ConfigError
 from tests.unit.infra.conftest import Run
@@ -52,15 +52,15 @@ def test_a_pool_of_ones_own_comes_from_the_working_folder(tmp_path: Path, monkey
     )
     monkeypatch.setattr("sys.path", [])
     settings = Settings()
-    assert found_pool("own_pools_of_a_test:breakout", settings).name == "breakout"
+    assert [pool.name for pool in found_pools("own_pools_of_a_test:breakout", settings)] == ["breakout"]
     with pytest.raises(
         ConfigError, match=r"unknown pool 'brakout', nearest is 'breakout'; expected one of \(breakout\)"
     ):
-        found_pool("own_pools_of_a_test:brakout", settings)
+        found_pools("own_pools_of_a_test:brakout", settings)
     with pytest.raises(ConfigError, match="unknown pool 'other'"):
-        found_pool("own_pools_of_a_test:other", settings)
+        found_pools("own_pools_of_a_test:other", settings)
     with pytest.raises(ConfigError, match=r"cannot be imported from .*: No module named 'nowhere'"):
-        found_pool("nowhere:pool", settings)
+        found_pools("nowhere:pool", settings)
 
 
 def test_a_status_without_kafka_is_critical_and_still_json(run: Run) -> None:

@@ -1,0 +1,1 @@
+"""The orchestrator's tools for any MCP client."""

@@ -1,0 +1,1 @@
+"""The server: REST API, live events and dashboard in front of an orchestrator."""

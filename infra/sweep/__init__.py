@@ -1,0 +1,1 @@
+"""Running a sweep: on this machine, or on many through Kafka."""
