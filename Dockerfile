@@ -13,7 +13,7 @@ RUN python -m venv /opt/finagent \
     && /opt/finagent/bin/pip install --no-cache-dir --constraint constraints.txt ".${EXTRAS}"
 
 FROM python:3.11-slim
-RUN useradd --uid 10001 --create-home finagent && install -d -o finagent -g finagent /app
+RUN useradd --uid 10001 --create-home finagent && install -d -o finagent -g finagent /app /app/.finagent
 COPY --from=build /opt/finagent /opt/finagent
 COPY config /app/config
 ENV PATH=/opt/finagent/bin:$PATH PYTHONUNBUFFERED=1

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from agents.answering import StepProcessor
 from agents.dispatch import topics_of
 from agents.pool import AgentPool
-from agents.steps import StepProcessor
 from orchestrator.control import ControlProcessor
 from orchestrator.recipes import ORCHESTRATOR
 from orchestrator.settings import Settings

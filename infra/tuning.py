@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import sys
+from collections.abc import Callable
 
 
 def tune() -> None:
@@ -12,3 +15,12 @@ def tune() -> None:
     """
     gc.freeze()
     gc.set_threshold(200_000, 50, 100)
+
+
+def event_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes the event loop of a program that stays; None: the standard library's, where uvloop has none."""
+    if sys.platform == "win32":
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop

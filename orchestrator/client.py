@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Self
@@ -21,11 +22,17 @@ from schemas import (
 from streams import tracing
 from streams.broker import Broker, Reader
 from streams.clock import Clock
-from streams.errors import DecodeError, WorkflowError
+from streams.errors import BrokerError, DecodeError, WorkflowError
 from streams.ids import derive_id
 from streams.record import Envelope, Received, Record, TopicPartition
 from streams.serde import Serde
 from streams.topics import COMMANDS, STRATEGIES, WORKFLOWS
+
+log = logging.getLogger("finagent.client")
+AGAIN_S = 0.5
+"""How long a client waits before it asks a broker again that did not answer, in seconds."""
+MAX_WORDS = 10_000
+"""Words of operators that a client remembers."""
 
 
 class Client:
@@ -83,7 +90,11 @@ class Client:
 
     async def _follow(self, reader: Reader) -> None:
         while True:
-            await self._read(reader)
+            try:
+                await self._read(reader)
+            except BrokerError as error:
+                log.warning("the states of workflows are read on once the broker answers: %s", error)
+                await asyncio.sleep(AGAIN_S)
 
     async def _read(self, reader: Reader) -> None:
         records = await reader.poll(0.5)
@@ -135,6 +146,8 @@ class Client:
             self.runs.pop(message.run_id, None)
         elif isinstance(message, KillSwitchSet):
             self.words.setdefault(message.command_id, message)
+            if len(self.words) > MAX_WORDS:
+                del self.words[next(iter(self.words))]
 
     async def submit(self, command: Command) -> str:
         """Publish a command; its id derives from its workflow_id and type, so that submitting it twice is once.

@@ -110,7 +110,11 @@ async def _tell(
 async def _lag(of: Callable[[], Awaitable[Mapping[str, int]]] | None) -> dict[str, int]:
     try:
         return dict(await of()) if of else {}
-    except Exception as error:  # partitions may change hands meanwhile; a heartbeat goes on, whatever its figures do
+    # Partitions may change hands meanwhile, and an engine that stops cancels what it was asked: a heartbeat goes on.
+    except (Exception, asyncio.CancelledError) as error:
+        current = asyncio.current_task()
+        if current is not None and current.cancelling():
+            raise
         log.debug("no lag: %r", error)
         return {}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from agents.alpha.pool import build as build_alpha
+from agents.answering import StepProcessor
 from agents.data.pool import build as build_data
 from agents.data.sources import open_providers
 from agents.dispatch import owner_of
@@ -17,7 +18,6 @@ from agents.pool import SUFFIX, AgentPool
 from agents.portfolio.pool import build as build_portfolio
 from agents.processing import PoolProcessor
 from agents.risk.pool import build as build_risk
-from agents.steps import StepProcessor
 from agents.transaction_cost.pool import build as build_transaction_cost
 from orchestrator.control import ContextOf, ControlProcessor
 from orchestrator.events import Context

@@ -22,7 +22,8 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
 def problems(error: ValidationError) -> str:
     """List what a validation refused: path, rule and value."""
     return "; ".join(
-        f"{'.'.join(map(str, each['loc'])) or 'value'}: {each['msg']}, got {_short(each['input'])}"
+        f"{'.'.join(map(str, each['loc'])) or 'value'}: {each['msg'].removeprefix('Value error, ')}, "
+        f"got {_short(each['input'])}"
         for each in error.errors(include_url=False, include_context=False)
     )
 

@@ -36,6 +36,8 @@ MAX_WAITING = 20_000
 """Records held back before market data is paused."""
 COMMIT_S = 0.1
 """Work that has been done for this long is committed before more is begun."""
+PASS_S = 1.0
+"""Offsets of nothing but records for others are committed this often."""
 _BLOCKS = (TickBlock, BarBlock)
 CRITICAL_TOPICS = frozenset({"orders", "fills", "results"})
 """A handler that raises on these stops its task: skipping one would corrupt money or hang a workflow."""
@@ -201,11 +203,14 @@ class Task:
             if outputs.follow is not None or time.monotonic() > began + COMMIT_S:
                 await self._commit(transactions, reader, inputs, batch, _of_own(outputs.follow, before))
                 batch, began = [], time.monotonic()
-        if batch or self._letters or self._settled:
+        passed = self._passed is not None and time.monotonic() > self._passed + PASS_S
+        if batch or self._letters or self._settled or passed:
             await self._commit(transactions, reader, inputs, batch, None)
         self._throttle(reader, inputs)
 
     _settled = False
+    _passed: float | None = None
+    """When a record for others was passed over whose offset is not committed, by time.monotonic()."""
     _reader: Reader | None = None
     _trace: tracing.TaskTrace | None = None
 
@@ -241,6 +246,10 @@ class Task:
     def _receive(self, record: Received) -> None:
         if not self._progress.seen(record):
             return
+        if self._is_for_others(record):
+            self._progress.done(record)
+            self._passed = self._passed or time.monotonic()
+            return
         poison = ("record", record.topic, record.partition, record.offset)
         try:
             if poison in self.poisoned:
@@ -255,6 +264,15 @@ class Task:
         if type(message) not in allowed:
             raise DecodeError(f"{type(message).__name__} does not belong on {record.topic}")
         return Event(message, Envelope.from_headers(record.headers), record)
+
+    def _is_for_others(self, record: Received) -> bool:
+        """Return whether the processor names whom a topic's records are addressed to, and this one is not for it."""
+        only = getattr(self.processor, "only", {}).get(record.topic)
+        if only is None:
+            return False
+        field, values = only
+        value = self.serde.peek(record.value, field)
+        return value is not None and value not in values
 
     def _refuse(self, record: Received, reason: str, *, always: bool) -> None:
         """Set a record aside; of a topic that every task reads, the owner of its partition writes the letter.
@@ -313,7 +331,7 @@ class Task:
         self.counts.committed(*self._fresh, [letter.topic.removesuffix(DEAD_LETTER_SUFFIX) for letter in self._letters])
         self._committed, self._fresh = offsets, ({}, {})
         self._letters = []
-        self._settled = False
+        self._settled, self._passed = False, None
         self.on_commit(self)
 
     def _records(self, outputs: Iterable[Output], *stage: str) -> list[Record]:

@@ -56,11 +56,25 @@ async def asgi(settings: Settings, *, key: str = "", feed: FeedPlan | None = Non
     """Serve without a socket."""
     orchestrator = FinAgentOrchestrator(settings=settings)
     app = create_app(orchestrator, key=key, feed=feed)
-    async with app.router.lifespan_context(app):
+    started, stop = asyncio.Event(), asyncio.Event()
+
+    async def live() -> None:
+        # In one task, as a server does it; a fixture begins and ends in two.
+        async with app.router.lifespan_context(app):
+            started.set()
+            await stop.wait()
+
+    living, starting = asyncio.create_task(live()), asyncio.create_task(started.wait())
+    await asyncio.wait([living, starting], return_when=asyncio.FIRST_COMPLETED)
+    starting.cancel()
+    try:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:9000") as client:
             client.app = app  # type: ignore[attr-defined]
             yield client
+    finally:
+        stop.set()
+        await living
 
 
 @asynccontextmanager

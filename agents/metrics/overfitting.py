@@ -11,13 +11,16 @@ from numpy.typing import NDArray
 from schemas.columns import Float64
 from streams.errors import InvalidData
 
+_AT_ONCE = 2_000_000
+"""Splits x trials that are worked on at a time."""
+
 
 @dataclass(frozen=True)
 class Overfitting:
     """What combinatorially symmetric cross-validation found."""
 
     probability: float
-    """Share of the splits in which the in-sample best is below the out-of-sample median."""
+    """Share of the splits in which the in-sample best is at or below the out-of-sample median."""
     logits: Float64
     """Of the out-of-sample relative rank of the in-sample best, one a split, shape (splits,)."""
     loss_probability: float
@@ -45,21 +48,29 @@ def probability_of_overfitting(returns: Float64, blocks: int = 16) -> Overfittin
     inside = np.zeros((len(chosen), blocks))
     np.put_along_axis(inside, chosen, 1.0, axis=1)
     count = used.shape[1] * blocks // 2
-    first = _sharpe(inside @ sums, inside @ squares, count)  # (splits, trials)
-    second = _sharpe((1 - inside) @ sums, (1 - inside) @ squares, count)
-    best = first.argmax(axis=1)
-    rows = np.arange(len(chosen))
-    achieved = second[rows, best]
-    ranks = (second < achieved[:, None]).sum(axis=1) + ((second == achieved[:, None]).sum(axis=1) + 1) / 2
+    # Some splits at a time: all of them by many trials would not fit into memory.
+    parts = np.array_split(inside, -(-len(chosen) * trials // _AT_ONCE))
+    found = [_ranked(part, sums, squares, count) for part in parts]
+    before, achieved, totals, ranks = (np.concatenate(column) for column in zip(*found, strict=True))
     relative = ranks / (trials + 1)
     logits = np.log(relative / (1 - relative))
-    means = ((1 - inside) @ sums)[rows, best]
     return Overfitting(
         probability=float((logits <= 0).mean()),
         logits=logits,
-        loss_probability=float((means < 0).mean()),
-        slope=_slope(first[rows, best], achieved),
+        loss_probability=float((totals < 0).mean()),
+        slope=_slope(before, achieved),
     )
+
+
+def _ranked(inside: Float64, sums: Float64, squares: Float64, count: int) -> tuple[Float64, Float64, Float64, Float64]:
+    """Return of each split's best the ratio in sample, and ratio, sum of returns and rank out of sample."""
+    first = _sharpe(inside @ sums, inside @ squares, count)  # (splits, trials)
+    outside = (1 - inside) @ sums
+    second = _sharpe(outside, (1 - inside) @ squares, count)
+    best, rows = first.argmax(axis=1), np.arange(len(inside))
+    achieved = second[rows, best]
+    ranks = (second < achieved[:, None]).sum(axis=1) + ((second == achieved[:, None]).sum(axis=1) + 1) / 2
+    return first[rows, best], achieved, outside[rows, best], ranks
 
 
 def _sharpe(sums: Float64, squares: Float64, count: int) -> Float64:

@@ -44,4 +44,6 @@ def task_failed(error: BaseException) -> typer.Exit:
 def _line(error: BaseException) -> str:
     if isinstance(error, FinAgentError):
         return str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
     return f"unexpected {type(error).__name__}: {error} (run with --debug for the traceback, and please report it)"

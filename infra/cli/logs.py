@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from orchestrator.wording import redacted
 
 FORMAT = "%(asctime)s %(levelname)s - %(name)s: %(message)s"
-_LIBRARIES = ("asyncio", "faust", "kafka", "mode", "orchestrator.faust_app", "uvicorn")
+_LIBRARIES = ("asyncio", "faust", "httpx", "httpx2", "kafka", "mcp", "mode", "orchestrator.faust_app", "uvicorn")
 _SECRET = re.compile(r"(KEY|SECRET|TOKEN|PASSWORD)$")
 _SHORTEST = 8
 """Shorter values stand in too much other text to be taken out of it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -114,6 +114,8 @@ def ab(
     options = _options(AbOptions, given)
     loaded = _loaded(_settings(config), arm_a, arm_b)
     one, other = loaded.trials
+    if changes_b:
+        other = replace(other, name=f"{other.name} with {', '.join(changes_b)}")
     result = run_ab(one, other, loaded.slices, options)
     as_json(result) if json else show_ab(result)
 

@@ -23,7 +23,8 @@ def show_stress(result: Mapping[str, Any]) -> None:
     for name, scenario in found["scenarios"].items():
         say(f"{name}: {scenario['reason']}")
         table(scenario["title"], SHOCKED, [_shocked(row) for row in found["runs"] if row["scenario"] == name])
-    say("size: severity; loss: against the same strategy's final value without the shock; back: bars until equity is")
+    say("size: severity; loss: against the same strategy's final value without the shock")
+    say("back: bars until equity is where it was before the shock")
 
 
 def show_ab(result: Mapping[str, Any]) -> None:

@@ -7,12 +7,15 @@ import signal
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from infra.tuning import event_loop
+
 T = TypeVar("T")
 
 
 def until_stopped(work: Callable[[asyncio.Event], Coroutine[Any, Any, T]]) -> T:
     """Run work, which ends soon after its event is set by SIGTERM or Ctrl-C; a second Ctrl-C ends it at once."""
-    return asyncio.run(_run(work))
+    with asyncio.Runner(loop_factory=event_loop()) as runner:
+        return runner.run(_run(work))
 
 
 async def _run(work: Callable[[asyncio.Event], Coroutine[Any, Any, T]]) -> T:

@@ -20,6 +20,7 @@ from infra.cli.connection import connected
 from infra.cli.options import Config, Json, Kafka, Prefix, settings_of
 from infra.cli.output import as_json, say, table
 from infra.cli.tested import fill_of
+from infra.sweep.heat_map import check_heat_map, write_heat_map
 from infra.sweep.on_kafka import run_through
 from infra.sweep.plan import SweepPlan
 from infra.sweep.processes import Result, run_here
@@ -59,7 +60,7 @@ def sweep(
     capital: Annotated[float | None, typer.Option(help="Cash at the start.", min=0.01)] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for table.csv and sweep.json.")] = None,
     heat_map: Annotated[
-        Path | None, typer.Option(help="Picture (.png) or page (.html) of the metric over two parameters.")
+        Path | None, typer.Option(help="Picture (.png, .svg) or page (.html) of the metric over two parameters.")
     ] = None,
     config: Config = None,
     kafka: Kafka = None,
@@ -72,19 +73,23 @@ def sweep(
     changes = combinations(values) if random is None else sampled(values, random, seed)
     plan = SweepPlan(document_of(file), changes, source, start, end, fill_of(fill), capital or 0.0, settings)
     run = _runner(settings, workers)
+    if walk_forward and heat_map is not None:
+        raise ConfigError("--heat-map is for a sweep over one period, not for --walk-forward")
+    if heat_map is not None:
+        check_heat_map(changes, heat_map)
+    # A folder that cannot be made is told before anything runs.
+    for folder in (out, heat_map.parent if heat_map else None):
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
     if walk_forward:
-        if heat_map is not None:
-            raise ConfigError("--heat-map is for a sweep over one period, not for --walk-forward")
         _show_walk_forward(_walked(plan, Lengths.parse(walk_forward), metric, run), out, json)
         return
     Sweep(metric, [], [])  # refuses an unknown metric before anything runs
     found = Sweep(metric, changes, run(plan.jobs(_fresh(), WallClock().now())))
     found.data()
-    if heat_map is not None:
-        from infra.sweep.heat_map import write_heat_map
-
-        write_heat_map(found, heat_map)
     _show_sweep(found, out, json)
+    if heat_map is not None:
+        write_heat_map(found, heat_map)
 
 
 Run = Callable[[Sequence[RunBacktest]], list[Result]]
@@ -116,7 +121,9 @@ def _walked(plan: SweepPlan, lengths: Lengths, metric: str, run: Run) -> WalkFor
     results, count = run(plan.window_jobs(_fresh(), WallClock().now(), found)), len(plan.changes)
     parts = [results[place * count : (place + 1) * count] for place in range(len(found))]
     chosen = [choose(window, plan.changes, part, metric) for window, part in zip(found, parts, strict=True)]
-    source, kind, _ = Sweep("sharpe_ratio", plan.changes, parts[0]).data()
+    # Each window has data of its own; within it all trials must have seen the same.
+    seen = [Sweep("sharpe_ratio", plan.changes, part).data() for part in parts]
+    source, kind, _ = seen[0]
     return WalkForward(metric, lengths, source, kind, chosen)
 
 
@@ -138,7 +145,6 @@ def _progress(count: int) -> Iterator[Callable[[], None]]:
 
 def _show_sweep(found: Sweep, out: Path | None, json: bool) -> None:
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
         (out / "table.csv").write_text(found.csv())
         (out / "sweep.json").write_text(found.json())
     summary = found.summary()
@@ -163,12 +169,11 @@ def _honest(summary: dict[str, Any]) -> str:
         f"that the choice of the best is overfitted: {chance:.0%}" if chance is not None else "",
     ]
     listed = "; ".join(filter(None, told))
-    return f"probability {listed}" if listed else "too few days or trials to tell skill from luck"
+    return f"probability {listed}" if listed else "too few days or different trials to tell skill from luck"
 
 
 def _show_walk_forward(found: WalkForward, out: Path | None, json: bool) -> None:
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
         (out / "walk_forward.json").write_text(found.json())
     summary = found.summary()
     if json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -11,7 +12,7 @@ import typer
 from infra.cli.options import Config, Kafka, Prefix, Redis, need_kafka, settings_of
 from infra.cli.serving import serve
 from infra.cli.stopping import until_stopped
-from infra.sweep.processes import executor
+from infra.sweep.processes import Workers
 from infra.sweep.worker import worker_kind
 
 
@@ -27,7 +28,7 @@ def worker(
     need_kafka(settings)
 
     async def run(stop: asyncio.Event) -> None:
-        with executor(processes or os.cpu_count() or 1) as pool:
-            await serve(settings, [worker_kind(pool)], "worker", stop)
+        with closing(Workers(processes or os.cpu_count() or 1)) as workers:
+            await serve(settings, [worker_kind(workers)], "worker", stop)
 
     until_stopped(run)

@@ -28,8 +28,9 @@ def _verdict(found: Mapping[str, Any]) -> Section:
         Fact("Days", f"{found['days']:,}"),
     ]
     block = f"mean block {number(found['mean_block'], 1)} days"
+    verdict = f"{found['verdict'][:1].upper()}{found['verdict'][1:]}."
     note = f"Paired by day; {found['resamples']:,} stationary bootstrap resamples, {block}."
-    return Section("Verdict", (Text(found["verdict"]), Facts(facts), Text(note, "note")))
+    return Section("Verdict", (Text(verdict), Facts(facts), Text(note, "note")))
 
 
 def _curves(found: Mapping[str, Any]) -> Section:

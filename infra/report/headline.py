@@ -76,14 +76,16 @@ def _setting(study: Study) -> list[Fact]:
         f"commission {percent(costs['commission_rate'])}, half spread {costs['half_spread_bps']:g} bp, "
         f"impact {costs['impact_coefficient']:g} x volatility x sqrt(quantity / volume)"
     )
-    named = ", ".join(f"{name} {value}" for name, value in run.parameters.items()) or "defaults"
+    named = ", ".join(f"{name} {value}" for name, value in run.parameters.items())
+    described = f"{run.strategy_type}: lookback_period {run.lookback_period}" + (f", {named}" if named else "")
+    often = "every bar" if run.rebalance_frequency == "bar" else run.rebalance_frequency
     return [
         Fact(
             "Data",
             f"{study.manifest['source']} ({kind(study)}), {study.counts['rows']:,} rows "
             f"in {len(study.course.times):,} slices",
         ),
-        Fact("Strategy", f"{run.strategy_type}: {named}; rebalanced per {run.rebalance_frequency}"),
+        Fact("Strategy", f"{described}; rebalanced {often}"),
         Fact("Fill rule", str(study.manifest["fill"])),
         Fact("Costs", charged),
         Fact("Seed of the data", _seed(study)),

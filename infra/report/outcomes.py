@@ -113,8 +113,8 @@ def _intervals(study: Study) -> Section:
         rows.append([_NAMES[each.name], shown(low), shown(each.value), shown(high), _span(each)])
     note = (
         f"{made.level:.0%} percentile intervals of {made.resamples:,} stationary bootstrap resamples of "
-        f"{made.observations:,} returns per {made.period}, mean block {made.mean_block:.1f} (Politis and White 2004), "
-        f"seed {made.seed}."
+        f"{made.observations:,} returns, one per {made.period}; mean block {made.mean_block:.1f} "
+        f"(Politis and White 2004), seed {made.seed}."
     )
     columns = ("Figure", "#Low", "#Estimate", "#High", "From low to high, the line at 0")
     return Section(

@@ -6,10 +6,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI
-from fastapi.security import APIKeyHeader, HTTPBasic, HTTPBearer
+from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 from starlette.staticfiles import StaticFiles
 
@@ -20,7 +18,7 @@ from infra.server.backtests import Backtests, Job
 from infra.server.events import EventHub
 from infra.server.feed import FeedPlan, ServedFeed
 from infra.server.headers import SecurityHeaders
-from infra.server.limits import BodyLimit, RateLimit
+from infra.server.limits import Admission, BodyLimit, RateLimit
 from infra.server.live import LiveView
 from infra.server.memory import remembered
 from infra.server.openapi import complete
@@ -80,7 +78,11 @@ def create_app(
             app.state.services = services
             yield
 
-    app = FastAPI(
+    def full() -> str:
+        found: Services = app.state.services
+        return found.full()
+
+    app: FastAPI = FastAPI(
         title="FinAgent",
         version=VERSION,
         description=_DESCRIPTION,
@@ -91,29 +93,18 @@ def create_app(
             Middleware(SecurityHeaders),
             Middleware(RateLimit, per_s=settings.server.rate_limit_per_s, clock=clock),
             Middleware(Gate, key=key, host=settings.orchestrator.host),
+            Middleware(Admission, full=full, paths=frozenset({strategies.ROUTE, workflows.ROUTE})),
             Middleware(BodyLimit, max_bytes=settings.server.max_body_bytes),
         ],
     )
     handle_problems(app)
     for router in ROUTERS:
-        app.include_router(router, responses=responses(400, 429), dependencies=_documented(router, key))
+        app.include_router(router, responses=responses(400, 429))
     app.include_router(dashboard.router)
     app.mount("/static", StaticFiles(directory=dashboard.STATIC, check_dir=False), name="static")
-    complete(app)
+    complete(app, needs_key=bool(key))
     tools = in_app(app, key, settings.orchestrator.host)
     return app
-
-
-def _documented(router: APIRouter, key: str) -> list[Any]:
-    """Return what tells OpenAPI of the ways to give the key; the gate before the app is what checks it."""
-    if not key:
-        return []
-    schemes = (
-        HTTPBearer(auto_error=False),
-        APIKeyHeader(name="X-API-Key", auto_error=False),
-        HTTPBasic(auto_error=False),
-    )
-    return [Depends(scheme) for scheme in schemes]
 
 
 @asynccontextmanager

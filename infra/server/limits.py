@@ -59,6 +59,24 @@ class RateLimit:
         return True
 
 
+class Admission:
+    """Refuse new work while there is no room for it, before its body is looked at.
+
+    A request with an Idempotency-Key goes on: it may repeat one that was let in.
+    """
+
+    def __init__(self, app: ASGIApp, *, full: Callable[[], str], paths: frozenset[str]) -> None:
+        self._app = app
+        self._full = full
+        self._paths = paths
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        new = scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self._paths
+        if new and "idempotency-key" not in Headers(scope=scope) and (why := self._full()):
+            return await problem(429, why, {"Retry-After": str(RETRY_S)})(scope, receive, send)
+        await self._app(scope, receive, send)
+
+
 class BodyLimit:
     """Read each body before anything else does; refuse what is too large, too slow, no JSON or hostile JSON."""
 

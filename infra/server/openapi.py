@@ -13,18 +13,26 @@ from infra.server.problems import Problem, responses
 _BODY = responses(408, 413, 415)
 
 
-def complete(app: FastAPI) -> None:
+_WAYS = {
+    "Bearer": {"type": "http", "scheme": "bearer"},
+    "X-API-Key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "Basic": {"type": "http", "scheme": "basic", "description": "Any user; the key is the password."},
+}
+"""Ways to give the key; any one of them will do."""
+
+
+def complete(app: FastAPI, *, needs_key: bool) -> None:
     """Make the app's OpenAPI document tell of everything that may be answered."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _document(app)
+            app.openapi_schema = _document(app, needs_key)
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]
 
 
-def _document(app: FastAPI) -> dict[str, Any]:
+def _document(app: FastAPI, needs_key: bool) -> dict[str, Any]:
     found = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     schemas = found["components"]["schemas"]
     schemas.pop("HTTPValidationError", None)
@@ -34,17 +42,19 @@ def _document(app: FastAPI) -> dict[str, Any]:
     schemas["Problem"] = described
     for path, operations in found["paths"].items():
         for method, operation in operations.items():
-            _complete(path, method.upper(), operation)
+            _complete(method.upper(), operation, needs_key and path not in OPEN)
+    if needs_key:
+        found["components"]["securitySchemes"] = _WAYS
     return found
 
 
-def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
+def _complete(method: str, operation: dict[str, Any], needs_key: bool) -> None:
     answers = operation["responses"]
     if "422" in answers:
         answers["422"] = responses(422)[422]
-    more = responses(401) if "security" in operation and path not in OPEN else {}
-    if path in OPEN:
-        operation.pop("security", None)
+    more = responses(401) if needs_key else {}
+    if needs_key:
+        operation["security"] = [{name: []} for name in _WAYS]
     if method not in SAFE:
         more = {**more, **responses(403), **_BODY}
     for status, described in more.items():

@@ -46,6 +46,13 @@ class Services:
         """Return the settings."""
         return self.orchestrator.settings
 
+    def full(self) -> str:
+        """Return why no further workflow is let in; empty where there is room."""
+        most = self.settings.orchestrator.max_concurrent_tasks
+        if self.live.workflows.in_flight < most:
+            return ""
+        return f"{most} workflows are in flight (orchestrator.max_concurrent_tasks)"
+
 
 def services(request: Request) -> Services:
     """Return what the app was opened with."""

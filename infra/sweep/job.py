@@ -28,14 +28,19 @@ def run_job(job: RunBacktest) -> BacktestCompleted | BacktestFailed:
     try:
         return _completed(job, asyncio.run(_backtest(job)))
     except Exception as error:
-        return BacktestFailed(
-            job_id=job.job_id,
-            sweep_id=job.sweep_id,
-            number=job.number,
-            error=str(error) or repr(error),
-            error_type=type(error).__name__,
-            ts_event=job.ts_event,
-        )
+        return failed(job, error)
+
+
+def failed(job: RunBacktest, error: Exception) -> BacktestFailed:
+    """Return the answer of a backtest that went wrong."""
+    return BacktestFailed(
+        job_id=job.job_id,
+        sweep_id=job.sweep_id,
+        number=job.number,
+        error=str(error) or repr(error),
+        error_type=type(error).__name__,
+        ts_event=job.ts_event,
+    )
 
 
 def sections(settings: Settings) -> dict[str, Any]:

@@ -1,16 +1,19 @@
-"""Worker processes that end with their parent, however it ends."""
+"""Worker processes that end with their parent, however it ends; one that dies itself costs no other job its result."""
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 
-from infra.sweep.job import run_job
+from infra.sweep.job import failed, run_job
 from schemas import BacktestCompleted, BacktestFailed, RunBacktest
+from streams.errors import ServiceError
 
 Result = BacktestCompleted | BacktestFailed
 
@@ -28,11 +31,51 @@ def run_here(jobs: Sequence[RunBacktest], workers: int, told: Callable[[], None]
             results.append(run_job(job))
             told()
         return results
-    with executor(workers) as pool:
-        for result in pool.map(run_job, jobs):
-            results.append(result)
+    while len(results) < len(jobs):
+        try:
+            with executor(workers) as pool:
+                for result in pool.map(run_job, jobs[len(results) :]):
+                    results.append(result)
+                    told()
+        except BrokenProcessPool:
+            results.append(run_apart(jobs[len(results)]))
             told()
     return results
+
+
+def run_apart(job: RunBacktest) -> Result:
+    """Run a job in a process of its own; that this one dies is the job's answer.
+
+    A process that dies breaks its pool, and nobody can tell which of the pool's jobs it was.
+    """
+    try:
+        with executor(1) as pool:
+            return pool.submit(run_job, job).result()
+    except BrokenProcessPool:
+        return failed(job, ServiceError("the process of this backtest died: it was killed, or memory ran out"))
+
+
+class Workers:
+    """A pool of processes that is made anew when one of them dies."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._pool = executor(count)
+
+    async def run(self, job: RunBacktest) -> Result:
+        """Run a job in one of the processes."""
+        pool = self._pool
+        try:
+            return await asyncio.get_running_loop().run_in_executor(pool, run_job, job)
+        except BrokenProcessPool:
+            if self._pool is pool:
+                pool.shutdown(wait=False)
+                self._pool = executor(self._count)
+            return await asyncio.to_thread(run_apart, job)
+
+    def close(self) -> None:
+        """End the processes."""
+        self._pool.shutdown()
 
 
 def _follow_parent() -> None:

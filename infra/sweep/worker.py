@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import Executor
 
-from infra.sweep.job import run_job
-from infra.sweep.processes import Result
+from infra.sweep.processes import Result, Workers
 from schemas import RunBacktest
 from streams.host import TaskKind
 from streams.record import Event
@@ -61,10 +58,6 @@ class BacktestProcessor:
         return Outputs(outputs)
 
 
-def worker_kind(pool: Executor) -> TaskKind:
-    """Return the tasks of a worker that computes in a pool of processes."""
-
-    async def run(job: RunBacktest) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(pool, run_job, job)
-
-    return TaskKind(NAME, "backtest", lambda: BacktestProcessor(run))
+def worker_kind(workers: Workers) -> TaskKind:
+    """Return the tasks of a worker that computes in processes."""
+    return TaskKind(NAME, "backtest", lambda: BacktestProcessor(workers.run))

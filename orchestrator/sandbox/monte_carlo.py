@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +20,7 @@ from orchestrator.sandbox.paths import mean_block, path
 from orchestrator.sandbox.scenario import SandboxMode
 from orchestrator.sandbox.trial import Rows, Trial
 from schemas.columns import Float64
-from streams.errors import ConfigError
+from streams.errors import ConfigError, ServiceError
 from streams.record import rfc3339
 
 FIGURES = ("final_value", "total_return", "sharpe_ratio", "max_drawdown")
@@ -95,8 +96,11 @@ def _outcomes(job: Job, options: MonteCarloOptions) -> Iterator[Iterator[Outcome
         names = ", ".join(pool.name for pool in job.trial.registered)
         raise ConfigError(f"registered pools ({names}) do not travel to other processes: give workers 1")
     processes = min(options.workers, options.paths)
-    with ProcessPoolExecutor(processes, get_context("spawn"), initializer=_take, initargs=(job,)) as pool:
-        yield pool.map(_taken, numbers, chunksize=max(1, options.paths // (4 * processes)))
+    try:
+        with ProcessPoolExecutor(processes, get_context("spawn"), initializer=_take, initargs=(job,)) as pool:
+            yield pool.map(_taken, numbers, chunksize=max(1, options.paths // (4 * processes)))
+    except BrokenProcessPool as error:
+        raise ServiceError("a process of the Monte Carlo run died: it was killed, or memory ran out") from error
 
 
 def outcome(job: Job, number: int) -> Outcome:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -48,23 +49,20 @@ def combinations(grid: Grid) -> list[Changes]:
 
 
 def sampled(grid: Grid, count: int, seed: int) -> list[Changes]:
-    """Return count different combinations, drawn from a seed; all, in their order, where there are no more."""
+    """Return count different combinations, drawn from a seed; all, in their order, where there are no more.
+
+    Raises ConfigError where that is too many to run.
+    """
     size = math.prod(len(values) for values in grid.values())
     if size <= count:
         return combinations(grid)
-    # Positions are drawn one by one, since a list of all of them may not fit into memory.
-    rng, chosen = np.random.default_rng(seed), dict[int, None]()
+    if count > MAX_RUNS:
+        raise ConfigError(f"--random {count:,}: at most {MAX_RUNS:,} combinations are run")
+    # Drawn one by one and value by value, since neither a list of all nor their number need fit.
+    rng, chosen = np.random.default_rng(seed), dict[tuple[int, ...], None]()
     while len(chosen) < count:
-        chosen.setdefault(int(rng.integers(size)))
-    return [_at(grid, position) for position in chosen]
-
-
-def _at(grid: Grid, position: int) -> Changes:
-    changes: Changes = {}
-    for name, values in reversed(list(grid.items())):
-        position, index = divmod(position, len(values))
-        changes[name] = values[index]
-    return {name: changes[name] for name in grid}
+        chosen.setdefault(tuple(int(rng.integers(len(values))) for values in grid.values()))
+    return [{name: values[at] for (name, values), at in zip(grid.items(), each, strict=True)} for each in chosen]
 
 
 def _value(text: str, written: str) -> Any:
@@ -72,6 +70,10 @@ def _value(text: str, written: str) -> Any:
         value = yaml.safe_load(written)
     except yaml.YAMLError as error:
         raise ConfigError(f"--grid {text!r}: {written!r} is no value") from error
+    if isinstance(value, str):
+        # YAML takes 1e-3 for a text, since it has no point.
+        with suppress(ValueError):
+            value = float(value)
     if not isinstance(value, bool | int | float | str) or (isinstance(value, float) and not math.isfinite(value)):
         raise ConfigError(f"--grid {text!r}: {written!r} is no number, text, true or false")
     return value

@@ -103,9 +103,12 @@ class Sweep:
         return np.column_stack([returns_of(result.equity) for result in self.completed])
 
     def overfitting(self, blocks: int = 16) -> Overfitting | None:
-        """Return how likely the best is best by chance; None where there are too few days or trials to tell."""
+        """Return how likely the best is best by chance; None for too few days or trials, or where all are alike."""
+        returns = self.returns()
+        if (returns == returns[:, :1]).all():
+            return None
         try:
-            return probability_of_overfitting(self.returns(), blocks)
+            return probability_of_overfitting(returns, blocks)
         except InvalidData:
             return None
 

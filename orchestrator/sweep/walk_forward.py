@@ -124,10 +124,10 @@ class WalkForward:
         return _figures(np.cumprod(np.concatenate([[1.0], 1 + returns])), [times[0] - 1, *times])
 
     def efficiency(self) -> float | None:
-        """Return the mean test metric over the mean train metric; None where one is missing or training is at 0."""
+        """Return mean test over mean train metric; None where one is missing or training is not above 0."""
         pairs = [(each.train, each.test) for each in self.chosen if each.train is not None and each.test is not None]
         trained = sum(train for train, _ in pairs)
-        return sum(test for _, test in pairs) / trained if len(pairs) == len(self.chosen) and trained else None
+        return sum(test for _, test in pairs) / trained if len(pairs) == len(self.chosen) and trained > 0 else None
 
     def summary(self) -> dict[str, Any]:
         """Return all of it as JSON."""

@@ -13,14 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from agents.data.fetch import FetchParameters, fetch
 from agents.data.sources import SampleProvider
 from agents.mcp import pool as mcp_pool
 from agents.mcp.pool import McpPool
 from agents.steps import Inputs, StepContext
+from infra.processes import processes
 from infra.services.ports import free_ports, is_open
 from orchestrator import FinAgentOrchestrator
+from orchestrator.settings import load
 from streams.errors import ConfigError, PoolUnavailable, ToolFailed
 
 AAPL, GOOGL = "AAPL.XNAS", "GOOGL.XNAS"
@@ -214,3 +217,33 @@ def test_what_a_tool_is_told_is_plain_json() -> None:
     assert again["first"] == {"count": 3}
     assert again["bars"]["AAPL.XNAS"]["time"][0] == "2012-01-03T21:00:00.000000000Z"
     assert len(again["bars"]["AAPL.XNAS"]["close"]) == 3
+
+
+@pytest.mark.kafka
+@pytest.mark.redis
+async def test_on_kafka_a_process_takes_the_steps_to_the_server(
+    port: int, kafka_bootstrap: str, redis_url: str, prefix: str, tmp_path: Path
+) -> None:
+    url = f"http://localhost:{port}"
+    file = tmp_path / "settings.yaml"
+    kafka = {"bootstrap": kafka_bootstrap, "prefix": prefix}
+    pools = {"custom_agent_pool": {"url": url}}
+    file.write_text(yaml.safe_dump({"kafka": kafka, "redis": {"url": redis_url}, "agent_pools": pools}))
+    workflow = yaml.safe_load((ROOT / "examples" / "mcp_workflow.yaml").read_text())
+    del workflow["workflow_id"]  # it would name one execution
+    commands = (["orchestrator"], ["pool", "data"], ["pool", "custom_agent_pool"])
+    with processes(tmp_path / "logs", {}) as children:
+        for command in commands:
+            children.start(command[-1], [*command, "--config", str(file)])
+        orchestrator = FinAgentOrchestrator(settings=load(file))
+        await orchestrator.initialize()
+        try:
+            with served("examples/mcp_pool.py", port=port):
+                done = await orchestrator.execute_workflow(workflow)
+            down = await orchestrator.execute_workflow(workflow)
+        finally:
+            await orchestrator.shutdown()
+        log = children.log("custom_agent_pool").read_text()
+    assert done["results"]["analyse"]["result"] == "analysis_complete"
+    assert f"Failed to connect to custom_agent_pool at {url}" in down["error"]
+    assert f"ERROR - FinAgentOrchestrator: Failed to connect to custom_agent_pool at {url}" in log

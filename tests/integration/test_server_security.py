@@ -196,7 +196,7 @@ async def test_what_a_socket_may_send(tmp_path: Path) -> None:
             b"GET /status HTTP/1.1\r\n\r\n",
             b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
             b"FOO\r\n\r\n",
-            b"GET /" + b"x" * 100_000 + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+            b"GET /" + b"x" * 100_000 + b" HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n",
             HEAD + b"Content-Length: -5\r\n\r\n",
             HEAD + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\n12345",
         ):

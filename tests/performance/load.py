@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from infra.services.kafka_launch import JVM_OPTIONS
 from orchestrator.wiring import broker_of
 from schemas import Workflow
 from streams.broker import Broker
@@ -216,6 +217,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--out", type=Path, help="write the JSON there too")
     asked = parser.parse_args()
+    os.environ.setdefault(JVM_OPTIONS, "-XX:+UseSerialGC")  # both compilers: it runs for a while
     with kafka() as bootstrap, tempfile.TemporaryDirectory() as folder:
         result = asyncio.run(run(bootstrap, asked.rate, asked.seconds, Path(folder)))
     print(summary(result), file=sys.stderr)

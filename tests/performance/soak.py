@@ -3,6 +3,8 @@
 python -m tests.performance.soak [--seconds S] [--rate PER_S] [--every S] [--out FILE]; it uses the Kafka that
 FINAGENT_KAFKA_BOOTSTRAP names, or starts one. Memory is flat where no process's mean over the last third of the time is
 more than 5 % above that over the middle third; the first third is warm-up. Exit code 1 where it is not.
+
+What is remembered of ended work is bounded by number; the bounds are set low here, so that the warm-up reaches them.
 """
 
 from __future__ import annotations
@@ -24,12 +26,14 @@ from typing import Any
 
 import psutil
 
+from infra.services.kafka_launch import JVM_OPTIONS
 from orchestrator.facade import FinAgentOrchestrator
 from tests.performance.__main__ import kafka
 from tests.performance.system import System, strategy, system
 
 MAX_GROWTH = 0.05
 SAMPLE_S = 1.0
+REMEMBERED = {"FINAGENT_SERVER__HISTORY": "1000", "FINAGENT_ORCHESTRATOR__MAX_ENDED_WORKFLOWS": "1000"}
 PAUSE_S = 60.0
 """Time for the last strategies to end."""
 
@@ -98,7 +102,7 @@ def growth(samples: Sequence[int]) -> float:
 async def run(bootstrap: str, seconds: float, rate: float, every_s: float, folder: Path) -> dict[str, Any]:
     """Soak a system of its own and return what was seen."""
     seen, stop = Seen(), asyncio.Event()
-    async with system(bootstrap, f"soak-{uuid.uuid4().hex[:8]}.", folder) as running:
+    async with system(bootstrap, f"soak-{uuid.uuid4().hex[:8]}.", folder, REMEMBERED) as running:
         client = FinAgentOrchestrator(settings=running.settings)
         await client.initialize()
         try:
@@ -150,6 +154,7 @@ def main() -> None:
     parser.add_argument("--every", type=float, default=5.0, help="seconds between two looks of the monitor")
     parser.add_argument("--out", type=Path, help="write the JSON there too")
     asked = parser.parse_args()
+    os.environ.setdefault(JVM_OPTIONS, "-XX:+UseSerialGC")  # both compilers: it runs for a while
     with kafka() as bootstrap, tempfile.TemporaryDirectory() as folder:
         result = asyncio.run(run(bootstrap, asked.seconds, asked.rate, asked.every, Path(folder)))
     for name, (first, most, last) in result["rss_mib"].items():

@@ -91,7 +91,7 @@ async def system(
     environment: more settings for them, as FINAGENT_ variables.
     """
     kafka = {"bootstrap": bootstrap, "prefix": prefix}
-    settings = load(overrides={"kafka": kafka, "log_level": "WARNING"}, environ={})
+    settings = load(overrides={"kafka": kafka, "log_level": "WARNING"}, environ=environment or {})
     shared = {
         "FINAGENT_KAFKA__BOOTSTRAP": bootstrap,
         "FINAGENT_KAFKA__PREFIX": prefix,

@@ -9,12 +9,15 @@ from fastapi import APIRouter, Query
 from agents.memory.reader import Memory
 from infra.server.models import MemoryAnswer
 from infra.server.problems import RETRY_S, Refused, responses
-from infra.server.services import Cursor, In, Limit
+from infra.server.services import In, Limit
 from streams.errors import ConfigError, MissingData
 from streams.record import nanoseconds
 
 router = APIRouter(tags=["memory"])
 _Name = Annotated[str | None, Query(min_length=1, max_length=256)]
+_Cursor = Annotated[
+    str | None, Query(min_length=1, max_length=400, description="The `next` of the page before; without it the newest.")
+]
 _Time = Annotated[str | None, Query(max_length=40, description="RFC 3339 in UTC, such as 2012-06-20T13:30:00Z.")]
 
 
@@ -29,7 +32,7 @@ async def memory(
     start: _Time = None,
     end: _Time = None,
     limit: Limit = 100,
-    cursor: Cursor = None,
+    cursor: _Cursor = None,
 ) -> MemoryAnswer:
     """Ask the shared memory for events, newest recorded first; all that is given must hold."""
     asked: dict[str, Any] = {

@@ -96,9 +96,8 @@ async def _submitted(command: StrategyCommand, services: Services, key: str | No
 
 def check_room(services: Services) -> None:
     """Raise Refused where as many workflows are in flight as may be."""
-    most = services.settings.orchestrator.max_concurrent_tasks
-    if services.live.workflows.in_flight >= most:
-        raise Refused(429, f"{most} workflows are in flight (orchestrator.max_concurrent_tasks)", retry_s=RETRY_S)
+    if why := services.full():
+        raise Refused(429, why, retry_s=RETRY_S)
 
 
 @router.get("", response_model=m.Page[m.StrategyStatus], responses=responses(422))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from agents.answering import MAX_BATCH
 from agents.pool import AgentPool
 from agents.references import Rows
-from agents.steps import MAX_BATCH, Inputs
+from agents.steps import Inputs
 from schemas import BarBlock, RunStep, StepCompleted, StepFailed
 from tests.dataplane import START, Plane, bar
 

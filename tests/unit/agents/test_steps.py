@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
+from agents.answering import MAX_RESULT_BYTES
 from agents.data.pool import build as build_data
 from agents.data.sources import SampleProvider
 from agents.pool import AgentPool
-from agents.steps import MAX_RESULT_BYTES, Answer, Inputs, Rows, StepContext
+from agents.steps import Answer, Inputs, Rows, StepContext
 from schemas import BarBlock, KillSwitchChanged, RunStep, StepCompleted, StepFailed
 from streams.errors import BrokerError, MissingData
 from streams.record import Record
@@ -223,7 +224,23 @@ async def test_a_step_for_another_pool_is_left_to_it() -> None:
         await plane.until(lambda: bool(plane.events("results")))
         (answer,) = plane.of(StepCompleted)
         assert answer.result["window"] == 2
-        assert plane.committed("p.steps.0", "steps") == 2
+        await plane.until(lambda: plane.committed("p.steps.0", "steps") == 2, "both offsets")
+
+
+async def test_steps_for_others_are_committed_without_work_of_its_own() -> None:
+    plane = Plane([pool()])
+    async with plane.running():
+        await plane.say(*(asked("window", {"window": n}, agent_pool="q_agent_pool") for n in (1, 2)))
+        await plane.until(lambda: plane.committed("p.steps.0", "steps") == 2, "offsets of others")
+    assert not plane.events("results")
+
+
+async def test_a_broken_step_is_a_dead_letter() -> None:
+    plane = Plane([pool()])
+    async with plane.running():
+        whole = SERDE.encode(asked("window", {"window": 1}, agent_pool="q_agent_pool"))
+        await plane.broker.publish([Record("steps", "w", whole[:-3]), Record("steps", "w", b"nonsense")])
+        await plane.until(lambda: len(plane.letters("steps")) == 2, "dead letters")
 
 
 async def test_events_of_an_answer_are_published_with_it() -> None:

@@ -91,6 +91,10 @@ def test_what_comes_from_outside_stays_text(html: str) -> None:
     assert data["figures"]
 
 
+def test_the_head_says_how_far_back_and_how_often_it_decides(html: str) -> None:
+    assert "momentum: lookback_period 5, momentum_threshold 0.0, top 1, position_size 0.9; rebalanced daily" in html
+
+
 def test_the_policy_allows_the_two_scripts_of_the_page_alone(html: str) -> None:
     own = parsed(html).scripts[-1][1]
     digest = base64.b64encode(hashlib.sha256(own.encode()).digest()).decode()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -14,11 +14,12 @@ from orchestrator.settings import Settings
 from orchestrator.wiring import all_kinds, context_of
 from schemas import CancelWorkflow, ExecuteWorkflow, StepSpec, Workflow
 from schemas.workflow import WorkflowStatus
+from streams.broker import Offsets, Reader
 from streams.clock import ManualClock
-from streams.errors import WorkflowError
+from streams.errors import BrokerError, WorkflowError
 from streams.host import create_topology
 from streams.memory_broker import MemoryBroker
-from streams.record import Record
+from streams.record import Received, Record
 from tests.dataplane import ONE, SERDE, START, record
 
 SECOND = 1_000_000_000
@@ -52,9 +53,30 @@ class World:
         return self.client.in_flight - self.told
 
 
+class Unsteady(MemoryBroker):
+    """A broker that at times does not answer readers."""
+
+    failures = 0
+    """Polls that fail from now on."""
+
+    @asynccontextmanager
+    async def reader(self, start: Offsets) -> AsyncIterator[Reader]:
+        async with super().reader(start) as reader:
+            poll = reader.poll
+
+            async def unsteady(timeout_s: float, max_records: int = 5000) -> Sequence[Received]:
+                if self.failures:
+                    self.failures -= 1
+                    raise BrokerError("no answer")
+                return await poll(timeout_s, max_records)
+
+            reader.poll = unsteady  # type: ignore[method-assign]
+            yield reader
+
+
 @asynccontextmanager
-async def world(retention: Retention | None = None) -> AsyncIterator[World]:
-    broker, clock = MemoryBroker(), ManualClock(START)
+async def world(retention: Retention | None = None, broker: MemoryBroker | None = None) -> AsyncIterator[World]:
+    broker, clock = broker or MemoryBroker(), ManualClock(START)
     await create_topology(broker, ONE, all_kinds((), context_of(Settings())))
     async with Client.open(broker, SERDE, clock, retention or Retention()) as client:
         yield World(broker, clock, client)
@@ -125,3 +147,14 @@ async def test_a_submission_that_was_not_published_is_not_in_flight() -> None:
         with pytest.raises(OSError, match="away"):
             await w.client.submit(command("a"))
         assert w.in_flight == 0
+
+
+async def test_a_broker_that_was_away_is_read_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.client.AGAIN_S", 0.01)
+    broker = Unsteady()
+    async with world(broker=broker) as there:
+        await there.tell(state("before", "completed"))
+        broker.failures = 3
+        while broker.failures:
+            await there.tell(state("after", "completed"))
+        assert {"before", "after"} <= there.client.workflows.keys()

@@ -8,6 +8,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from agents.metrics import overfitting
 from agents.metrics.overfitting import probability_of_overfitting
 from streams.errors import InvalidData
 
@@ -32,6 +33,16 @@ def test_logits_are_those_of_the_definition() -> None:
     assert found.logits == pytest.approx(by_definition(returns, 8))
     assert len(found.logits) == math.comb(8, 4)
     assert found.probability == np.mean(found.logits <= 0)
+
+
+def test_many_trials_are_worked_on_in_parts_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    returns = np.random.default_rng(9).normal(0.0002, 0.01, (96, 7))
+    whole = probability_of_overfitting(returns, blocks=8)
+    monkeypatch.setattr(overfitting, "_AT_ONCE", 20)
+    parts = probability_of_overfitting(returns, blocks=8)
+    assert parts.logits == pytest.approx(whole.logits)
+    assert (parts.probability, parts.loss_probability) == (whole.probability, whole.loss_probability)
+    assert parts.slope == pytest.approx(whole.slope)
 
 
 def test_a_trial_with_real_skill_is_not_overfitted() -> None:

@@ -6,7 +6,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from infra.server.auth import check_exposure, is_loopback
-from infra.server.limits import MAX_CLIENTS, MAX_DEPTH, BodyLimit, RateLimit, check_json
+from infra.server.limits import MAX_CLIENTS, MAX_DEPTH, Admission, BodyLimit, RateLimit, check_json
 from infra.server.problems import Refused
 from streams.errors import ConfigError
 
@@ -52,6 +52,19 @@ async def test_a_client_gets_its_rate_and_a_burst_of_one_second() -> None:
     for _ in range(3):
         await limit(scope(), nothing, answers.send)
     assert answers.statuses[-3:] == [200, 200, 429]
+
+
+async def test_new_work_is_refused_unread_while_there_is_no_room() -> None:
+    why, answers = ["100 are in flight"], Answers()
+    gate = Admission(answers.app, full=lambda: why[0], paths=frozenset({"/x"}))
+    await gate(scope(), nothing, answers.send)
+    assert (answers.statuses, answers.bodies) == ([429], [])
+    await gate(scope(headers=[(b"idempotency-key", b"k")]), nothing, answers.send)
+    await gate(scope() | {"path": "/y"}, nothing, answers.send)
+    await gate(scope() | {"method": "GET"}, nothing, answers.send)
+    why[0] = ""
+    await gate(scope(), nothing, answers.send)
+    assert answers.statuses == [429, 200, 200, 200, 200]
 
 
 async def test_a_flood_of_addresses_does_not_grow_the_memory() -> None:

@@ -47,6 +47,7 @@ def test_a_sample_has_no_combination_twice_and_depends_on_the_seed_alone() -> No
         (["a=[1"], "is no value"),
         (["a=.nan"], "is no number"),
         (["a=0:1000000000:1"], "at most"),
+        (["a=inf"], "is no number"),
     ],
 )
 def test_what_is_no_grid_is_refused(texts: list[str], message: str) -> None:
@@ -59,3 +60,14 @@ def test_too_many_combinations_are_refused_and_a_sample_of_them_is_not() -> None
     with pytest.raises(ConfigError, match=r"1,000,000 combinations.*--random"):
         combinations(grid)
     assert len(sampled(grid, 3, 0)) == 3
+
+
+def test_a_number_without_a_point_before_its_exponent_is_a_number() -> None:
+    assert parse_grid(["a=1e-3,2.5e2", "b=0:1:0.1"]) == {"a": (0.001, 250.0), "b": tuple(n / 10 for n in range(11))}
+
+
+def test_a_sample_of_more_combinations_than_64_bits_count_is_drawn() -> None:
+    grid = parse_grid([f"{name}=1:100000:1" for name in "abcde"])  # 10^25
+    assert len(sampled(grid, 5, 0)) == 5
+    with pytest.raises(ConfigError, match="at most 100,000 combinations"):
+        sampled(grid, 100_001, 0)

@@ -64,6 +64,21 @@ def test_workers_that_saw_other_data_are_an_error() -> None:
         Sweep("total_return", [{"a": 1}], [failed(0)]).data()
 
 
+def test_trials_that_are_all_alike_say_nothing_of_overfitting() -> None:
+    equity = [1 + 0.01 * (day % 3) for day in range(12)]
+    alike = Sweep("total_return", [{"a": 1}, {"a": 2}], [done(0, equity), done(1, equity)])
+    assert alike.overfitting(blocks=2) is None
+    other = Sweep("total_return", [{"a": 1}, {"a": 2}], [done(0, equity), done(1, equity[::-1])])
+    assert other.overfitting(blocks=2) is not None
+
+
+def test_the_efficiency_of_a_choice_that_lost_in_training_is_undefined() -> None:
+    window = Window(DAYS[0], DAYS[3], DAYS[4], DAYS[6])
+    chosen = choose(window, [{"a": 0}], [done(0, [4.0, 3, 2, 2, 1, 1, 1])], "total_return")
+    assert chosen.train == pytest.approx(-0.5)
+    assert WalkForward("total_return", Lengths(4, 3, 3), "file", "real", [chosen]).efficiency() is None
+
+
 def test_an_unknown_metric_is_refused_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match="nearest is 'sharpe_ratio'"):
         Sweep("sharp_ratio", [], [])
