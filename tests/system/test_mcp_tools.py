@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio._core._subprocesses  # noqa: F401 - at once: CPython 3.11 fails at times where pytest rewrites it in a loop
 import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import create_mcp_http_client, streamable_http_client
