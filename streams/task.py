@@ -162,6 +162,7 @@ class Task:
 
     async def _own(self) -> None:
         TASK.set(self.id)
+        IN_HAND.set(None)  # what a replay in this thread left there is none of this task's
         self.counts.starts += 1
         tracer = tracing.installed()
         self._trace = tracing.TaskTrace(tracer, self.processor.pool, self.id) if tracer else None

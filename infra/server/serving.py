@@ -46,6 +46,7 @@ async def serve(
     app = create_app(orchestrator, key=key, feed=feed, stop=ending)
     config = uvicorn.Config(
         app,
+        http="h11",  # it bounds the head of a request; httptools does not
         log_config=None,
         ws="none",
         access_log=False,

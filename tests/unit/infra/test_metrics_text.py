@@ -27,7 +27,7 @@ from streams.counts import Counts
 from streams.errors import ConfigError
 from streams.tail import tail
 from tests.dataplane import sample
-from tests.unit.schemas.examples import example
+from tests.unit.schemas.example_messages import example
 
 FOLLOWED = ("orders", "risk", "fills", "positions")
 

@@ -11,7 +11,7 @@ import pytest
 from schemas import MESSAGES
 from schemas import avro as avro_module
 from schemas.avro import FOLDER, fingerprint_of, incompatibilities, released, schema_of, write_new_versions
-from tests.unit.schemas.examples import example, models
+from tests.unit.schemas.example_messages import example, models
 
 RELEASED = [
     pytest.param(name, version, id=f"{name}.v{version}")

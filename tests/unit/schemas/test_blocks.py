@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from schemas import Bar, BarBlock, TickBlock
-from tests.unit.schemas.examples import example, example_values
+from tests.unit.schemas.example_messages import example, example_values
 
 TICKS: dict[str, Any] = {
     **example_values(TickBlock),

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from schemas import Message
 from schemas.message import AvroType
-from tests.unit.schemas.examples import example, example_values, models
+from tests.unit.schemas.example_messages import example, example_values, models
 
 NAN, INF = float("nan"), float("inf")
 MAY_BE_NEGATIVE = {

@@ -9,7 +9,7 @@ from schemas import Bar, Message, SliceClosed, StrategyStarted, SubmitOrder
 from streams.broker import partition_of
 from streams.record import Envelope, Event, Received, TopicPartition
 from streams.slices import FEED, SliceInbox, Work
-from tests.unit.schemas.examples import example
+from tests.unit.schemas.example_messages import example
 
 INSTRUMENTS = tuple(f"{symbol}.XNAS" for symbol in ("AAPL", "GOOG", "IBM", "META", "MSFT", "NVDA"))
 ACCOUNTS = ("acc-1", "acc-2", "acc-3", "acc-4")

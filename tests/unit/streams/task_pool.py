@@ -16,7 +16,7 @@ from streams.slices import Work
 from streams.state import State
 from streams.task import Output, Outputs, Task
 from streams.topics import changelog, dead_letters
-from tests.unit.schemas.examples import example
+from tests.unit.schemas.example_messages import example
 
 POOL, SERDE = "counter", Serde()
 PARTITIONS = {"instrument": 1, "account": 1, "workflow": 1, "single": 1}

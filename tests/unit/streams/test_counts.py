@@ -137,3 +137,8 @@ def test_counts_survive_json() -> None:
     assert told["rows"] == {"ticks": 2000}
     assert told["dead_letters"] == {"bars": 2}
     assert told["handling"]["mark"]["sum"] == 0.02
+
+
+async def test_a_task_starts_with_nothing_in_hand_whatever_was_left_there() -> None:
+    IN_HAND.set(Work(None, None, []))
+    await test_what_is_in_hand_is_forgotten_between_pieces_of_work()

@@ -9,7 +9,7 @@ from streams.clock import ManualClock, WallClock
 from streams.errors import DecodeError
 from streams.ids import NAMESPACE, derive_id, row_id, slice_id, timer_id
 from streams.record import Envelope, Event, Received, nanoseconds, rfc3339
-from tests.unit.schemas.examples import example
+from tests.unit.schemas.example_messages import example
 
 ENVELOPE = Envelope("id-1", "Signal", "alpha", 1_700_000_000_123_456_789, "run-1", "cause-1", slice=5)
 

@@ -10,7 +10,7 @@ from schemas import MESSAGES, Message, SliceClosed, StepCompleted, TickBlock
 from schemas.avro import fingerprint_of, released, schema_of
 from streams.errors import DecodeError, UnknownSchema
 from streams.serde import Serde
-from tests.unit.schemas.examples import example, example_values
+from tests.unit.schemas.example_messages import example, example_values
 
 
 @pytest.fixture
