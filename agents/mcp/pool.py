@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import pybreaker
-
 from agents.mcp.tools import call, endpoint, names
 from agents.pool import AgentPool
 from agents.references import is_reference
 from agents.steps import Inputs, StepContext
-from streams.errors import PoolUnavailable
+from streams.errors import PoolUnavailable, WorkflowError
 from streams.record import rfc3339
 
 T = TypeVar("T")
@@ -39,14 +38,14 @@ class McpPool(AgentPool):
     """
 
     url: str = ""
-    _breaker: pybreaker.CircuitBreaker = field(init=False, repr=False)
+    _failures: int = field(init=False, default=0, repr=False)
+    """In a row."""
+    _failed: float = field(init=False, default=0.0, repr=False)
+    """When the last one was, by the monotonic clock."""
     _reachable: bool = field(init=False, default=True, repr=False)
 
     def __post_init__(self) -> None:
         endpoint(self.url)
-        self._breaker = pybreaker.CircuitBreaker(
-            fail_max=FAILURES, reset_timeout=REST_S, exclude=[lambda error: not isinstance(error, PoolUnavailable)]
-        )
 
     @property
     def answers_steps(self) -> bool:
@@ -81,16 +80,25 @@ class McpPool(AgentPool):
             self._called(lambda: names(self.url, CHECK_S))
 
     def _called(self, attempt: Callable[[], T]) -> T:
+        # No lock is held over a call: the steps of a batch are asked at the same time.
+        if self._failures >= FAILURES and time.monotonic() - self._failed < REST_S:
+            raise self._missing(f"left alone for {REST_S:g} s after {FAILURES} failures")
         try:
-            result: T = self._breaker.call(attempt)
-        except pybreaker.CircuitBreakerError as error:
-            raise self._missing(f"left alone for {REST_S:g} s after {FAILURES} failures: {error.__cause__}") from error
+            result = attempt()
         except PoolUnavailable as error:
+            self._failures, self._failed = self._failures + 1, time.monotonic()
             raise self._missing(str(error)) from error
+        except WorkflowError:  # the server said no, so it is there
+            self._met()
+            raise
+        self._met()
+        return result
+
+    def _met(self) -> None:
+        self._failures = 0
         if not self._reachable:
             log.info("Connected to %s at %s again", self.address, self.url)
         self._reachable = True
-        return result
 
     def _missing(self, why: str) -> PoolUnavailable:
         self._reachable = False

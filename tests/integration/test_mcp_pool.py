@@ -6,8 +6,10 @@ import json
 import logging
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -192,6 +194,20 @@ def test_a_server_that_stays_away_is_left_alone_for_a_while(port: int, monkeypat
         with pytest.raises(PoolUnavailable, match="Failed to connect to away_agent_pool"):
             _asked(pool, "anything", {})
     assert attempts == mcp_pool.FAILURES
+
+
+def test_steps_are_asked_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = threading.Barrier(2, timeout=20)
+
+    def met(*arguments: Any) -> dict[str, Any]:
+        both.wait()
+        return {}
+
+    monkeypatch.setattr(mcp_pool, "call", met)
+    pool = McpPool("shared", url="http://127.0.0.1:1")
+    with ThreadPoolExecutor(2) as threads:
+        asked = [threads.submit(_asked, pool, "anything", {}) for _ in range(2)]
+        assert [each.result() for each in asked] == [{}, {}]
 
 
 @pytest.mark.parametrize("url", ["", "localhost:8005", "ftp://localhost", "http://"])
