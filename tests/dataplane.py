@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from agents.alpha.pool import build as build_alpha
+from agents.context import Run
 from agents.data.feed import Feed, Row
 from agents.data.fetch import FetchParameters, fetch
 from agents.data.slicing import bar_slices
@@ -20,13 +21,14 @@ from agents.portfolio.pool import build as build_portfolio
 from agents.risk.pool import build as build_risk
 from agents.transaction_cost.model import CostModel
 from orchestrator.wiring import kinds_of
-from schemas import Bar, Instrument, Message, RiskLimits, SliceClosed, StrategyStarted
+from schemas import Bar, Instrument, Message, RiskLimits, Signal, SliceClosed, StrategyStarted
 from streams.clock import ManualClock
 from streams.host import Host, create_topology
 from streams.ids import derive_id
 from streams.memory_broker import MemoryBroker
 from streams.record import Envelope, Event, Record, TopicPartition
 from streams.serde import Serde
+from streams.state import State
 from streams.task import Task
 from streams.topics import key_of, topic_of
 
@@ -253,3 +255,22 @@ def record(
     named = message_id or derive_id(repr(message), "test")
     envelope = Envelope(named, type(message).__name__, source, START, named, named, slice_ts)
     return Record(on, chosen, SERDE.encode(message), envelope.headers())
+
+
+class Count(State):
+    """Bars seen by one run."""
+
+    seen: int = 0
+
+
+def restless() -> AgentPool:
+    """Return a pool that wants more at every bar."""
+    pool = AgentPool("restless", role="alpha")
+
+    @pool.on
+    def decide(bar: Bar, run: Run, count: Count) -> Signal:
+        count.seen += 1
+        wanted = 0.01 * count.seen
+        return run.signal(bar.instrument_id, "BUY", price=bar.close, score=1, confidence=1, target_weight=wanted)
+
+    return pool

@@ -22,37 +22,17 @@ from schemas import (
     OrderDenied,
     OrderFilled,
     PositionsUpdated,
-    Signal,
     StrategyStarted,
     StrategyStopped,
     SubmitOrder,
 )
 from streams.record import Event
-from streams.state import State, StateTable
-from tests.dataplane import ONE, SERDE, START, Plane, bar, built_in, instrument, started
+from streams.state import StateTable
+from tests.dataplane import ONE, SERDE, START, Plane, bar, built_in, instrument, restless, started
 
 A, B = instrument("A"), instrument("B")
 DECISIONS = ("signals", "targets", "risk", "orders", "fills", "positions")
 MINUTE = 60 * 10**9
-
-
-class Count(State):
-    """Bars seen by one run."""
-
-    seen: int = 0
-
-
-def restless() -> AgentPool:
-    """Return a pool that wants more at every bar."""
-    pool = AgentPool("restless", role="alpha")
-
-    @pool.on
-    def decide(bar: Bar, run: Run, count: Count) -> Signal:
-        count.seen += 1
-        wanted = 0.01 * count.seen
-        return run.signal(bar.instrument_id, "BUY", price=bar.close, score=1, confidence=1, target_weight=wanted)
-
-    return pool
 
 
 def minute(number: int) -> list[Bar]:

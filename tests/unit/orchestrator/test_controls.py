@@ -7,38 +7,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from agents.context import Run
-from agents.pool import AgentPool
 from orchestrator.facade import FinAgentOrchestrator
 from orchestrator.settings import Settings
 from orchestrator.strategy import TradingStrategy
-from schemas import Bar, KillSwitchChanged, OrderCanceled, OrderDenied, Signal, StrategyStarted, SubmitOrder
+from schemas import KillSwitchChanged, OrderCanceled, OrderDenied, StrategyStarted, SubmitOrder
 from streams.errors import UnknownAccount, UnknownWorkflow, WorkflowError
-from streams.state import State
 from streams.tail import Tail, tail
-from tests.dataplane import START, bar
+from tests.dataplane import START, bar, restless
 
 MINUTE = 60 * 10**9
 DECISIONS = ("signals", "risk", "orders", "fills")
-
-
-class Count(State):
-    """Bars seen by one run."""
-
-    seen: int = 0
-
-
-def restless() -> AgentPool:
-    """Return a pool that wants more at every bar."""
-    pool = AgentPool("restless", role="alpha")
-
-    @pool.on
-    def decide(bar: Bar, run: Run, count: Count) -> Signal:
-        count.seen += 1
-        wanted = 0.01 * count.seen
-        return run.signal(bar.instrument_id, "BUY", price=bar.close, score=1, confidence=1, target_weight=wanted)
-
-    return pool
 
 
 @pytest.fixture
