@@ -88,6 +88,8 @@ class PartitionsSection(Section):
     """commands, steps, results, workflows."""
     backtest: int = Field(default=4, ge=1)
     """backtests, backtest_results: as many workers can share a sweep."""
+    training: int = Field(default=4, ge=1)
+    """rl.transitions."""
 
 
 class KafkaSection(Section):

@@ -13,6 +13,7 @@ from schemas.risk import DenialCode, KillSwitchChanged, KillSwitchSet, OrderDeni
 from schemas.signals import Direction, Signal
 from schemas.state import StateSaved
 from schemas.strategies import RebalanceFrequency, RiskLimits, StrategySpec, StrategyStarted, StrategyStopped
+from schemas.transitions import TransitionsRecorded
 from schemas.workflow import (
     CancelWorkflow,
     Command,
@@ -80,6 +81,7 @@ __all__ = [
     "StrategyStopped",
     "SubmitOrder",
     "TickBlock",
+    "TransitionsRecorded",
     "Workflow",
     "canonical_json",
 ]

@@ -14,6 +14,7 @@ from schemas import (
     signals,
     state,
     strategies,
+    transitions,
     workflow,
 )
 from schemas.message import Message
@@ -44,6 +45,7 @@ MESSAGES: dict[str, type[Message]] = {
         fills.OrderExpired,
         positions.PositionsUpdated,
         policies.PolicyPublished,
+        transitions.TransitionsRecorded,
         workflow.ExecuteStrategy,
         workflow.StartStrategy,
         workflow.StopStrategy,

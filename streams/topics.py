@@ -9,7 +9,7 @@ import schemas as s
 from schemas import Message
 from streams.errors import UnknownTopic
 
-Family = Literal["instrument", "account", "workflow", "backtest", "single"]
+Family = Literal["instrument", "account", "workflow", "backtest", "training", "single"]
 """Topics of one family have one key and equal partition counts; single: one partition, read whole."""
 
 
@@ -59,6 +59,7 @@ STRATEGIES = Topic(
 BACKTESTS = Topic("backtests", "backtest", "job_id", (s.RunBacktest,))
 BACKTEST_RESULTS = Topic("backtest_results", "backtest", "job_id", (s.BacktestCompleted, s.BacktestFailed))
 INSTRUMENTS = Topic("instruments", "single", "instrument_id", (s.Instrument,), compacted=True)
+TRANSITIONS = Topic("rl.transitions", "training", "actor_id", (s.TransitionsRecorded,))
 POLICIES = Topic("rl.policies", "single", "policy_id", (s.PolicyPublished,), compacted=True)
 
 TOPICS: dict[str, Topic] = {
@@ -81,6 +82,7 @@ TOPICS: dict[str, Topic] = {
         BACKTEST_RESULTS,
         STRATEGIES,
         INSTRUMENTS,
+        TRANSITIONS,
         POLICIES,
     )
 }

@@ -1,0 +1,65 @@
+"""Checkpoints: all that a training goes on from, written so that a crash leaves the last whole one."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rl.weights import Arrays, pack, sha256, unpack
+from schemas.message import canonical_json
+from streams.errors import InvalidData, MissingData
+
+KIND = "finagent.checkpoint.v1"
+LATEST = "latest.json"
+"""Names the newest checkpoint's file and its SHA-256; replaced in one step once the file is on disk."""
+
+
+def save(folder: Path, name: str, arrays: Arrays, metadata: Mapping[str, Any]) -> Path:
+    """Write a checkpoint and make it the latest; the one before it goes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    data = pack(KIND, arrays, metadata)
+    path = folder / f"{name}.safetensors"
+    _write(path, data)
+    _write(folder / LATEST, canonical_json({"file": path.name, "sha256": sha256(data)}).encode())
+    for old in folder.glob("*.safetensors"):
+        if old != path:
+            old.unlink()
+    return path
+
+
+def load(folder: Path) -> tuple[Arrays, dict[str, Any]]:
+    """Return the latest checkpoint's arrays and metadata.
+
+    Raises MissingData where there is none, InvalidData for one that was changed or that something else has written.
+    """
+    try:
+        told = json.loads((folder / LATEST).read_text())
+        name, digest = str(told["file"]), str(told["sha256"])
+    except FileNotFoundError as error:
+        raise MissingData(f"there is no checkpoint in {folder}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InvalidData(f"{folder / LATEST}: {error}") from error
+    if Path(name).name != name:
+        raise InvalidData(f"{folder / LATEST} names {name!r}, which is not a file beside it")
+    try:
+        data = (folder / name).read_bytes()
+    except FileNotFoundError as error:
+        raise MissingData(f"{folder / LATEST} names {name}, which is not there") from error
+    return unpack(KIND, data, digest)
+
+
+def _write(path: Path, data: bytes) -> None:
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

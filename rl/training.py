@@ -1,0 +1,132 @@
+"""Training in one process: collect, learn, tell; no broker needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from rl import checkpoint
+from rl.algorithm import Algorithm, OffPolicy, OnPolicy, make
+from rl.collector import Collector, Episode
+from rl.config import RLConfiguration
+from rl.policy import Policy
+from rl.precision import computing
+from rl.replay import Replay
+from rl.weights import Arrays
+from streams.errors import ConfigError, InvalidData
+
+if TYPE_CHECKING:
+    from gymnasium.vector import VectorEnv
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training is, after each round of collecting and learning."""
+
+    steps: int
+    """Environment steps so far."""
+    episodes: int
+    """Episodes that ended so far."""
+    updates: int
+    """Gradient steps so far."""
+    ended: tuple[Episode, ...]
+    """The episodes that ended in this round."""
+    figures: Mapping[str, float]
+    """What the round's updates tell; empty where there were none."""
+
+
+@dataclass
+class Training:
+    """A training of one policy; iterate over run() to do it.
+
+    It ends after so many environment steps or episodes, whichever comes first. The same seed gives the same weights.
+    """
+
+    config: RLConfiguration
+    envs: VectorEnv[Any, Any, Any]
+    steps: int = 0
+    """Environment steps to do; 0: as many as the episodes take."""
+    episodes: int = 0
+    """Episodes to do; 0: as many as the steps give."""
+    collector: Collector = field(init=False)
+    algorithm: Algorithm = field(init=False)
+    replay: Replay | None = field(init=False, default=None)
+    done_episodes: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        if not self.steps and not self.episodes:
+            raise ConfigError("name the steps or the episodes to train for")
+        if self.envs.num_envs != self.config.num_envs:
+            raise ConfigError(f"num_envs is {self.config.num_envs}, the environment has {self.envs.num_envs}")
+        self.collector = Collector(self.envs, self.config.seed)
+        layout = self.collector.layout
+        self.algorithm = make(self.config, layout, self.collector.low, self.collector.high)
+        if isinstance(self.algorithm, OffPolicy):
+            self.replay = Replay(self.config.buffer_size, layout, self.config.seed)
+
+    @property
+    def policy(self) -> Policy:
+        """Return the policy as it is now."""
+        return self.algorithm.policy().copy()
+
+    @property
+    def done(self) -> bool:
+        """Tell whether it is at its end."""
+        enough = self.steps and self.collector.steps >= self.steps
+        return bool(enough or (self.episodes and self.done_episodes >= self.episodes))
+
+    def run(self) -> Iterator[Progress]:
+        """Yield after each round until the end; what computes is configured only while it does."""
+        while not self.done:
+            with computing(self.config):
+                ended, figures = self._learn_off() if self.replay is not None else self._learn_on()
+            self.done_episodes += len(ended)
+            yield Progress(self.collector.steps, self.done_episodes, self.algorithm.updates, tuple(ended), figures)
+
+    def _learn_off(self) -> tuple[list[Episode], Mapping[str, float]]:
+        """Collect one step of each environment, then learn as many steps as update_to_data asks for."""
+        assert self.replay is not None
+        algorithm, config = cast(OffPolicy, self.algorithm), self.config
+        random = self.collector.steps < config.learning_starts
+        rows, ended = self.collector.collect(None if random else algorithm.policy(), 1)
+        rows[:, :, algorithm.layout.reward] *= config.reward_scale
+        self.replay.add(rows.reshape(-1, rows.shape[-1]))
+        due = int((self.collector.steps - config.learning_starts) * config.update_to_data) - algorithm.updates
+        return ended, algorithm.update(self.replay, due) if due > 0 else {}
+
+    def _learn_on(self) -> tuple[list[Episode], Mapping[str, float]]:
+        algorithm = cast(OnPolicy, self.algorithm)
+        rows, ended = self.collector.collect(algorithm.policy(), self.config.n_steps)
+        rows[:, :, algorithm.layout.reward] *= self.config.reward_scale
+        return ended, algorithm.update(rows)
+
+    def save(self, folder: Path) -> Path:
+        """Write a checkpoint: everything but the environments, which start new episodes when it is taken up again."""
+        arrays: Arrays = {f"algorithm.{name}": array for name, array in self.algorithm.state().items()}
+        told: dict[str, Any] = {
+            "config": self.config.model_dump(mode="json"),
+            "steps": self.collector.steps,
+            "episodes": self.done_episodes,
+            "collector": self.collector.rng.bit_generator.state,
+        }
+        if self.replay is not None:
+            arrays["replay.rows"] = self.replay.rows
+            told["replay"] = {"inserted": self.replay.inserted, "rng": self.replay.rng.bit_generator.state}
+        return checkpoint.save(folder, f"step-{self.collector.steps}", arrays, told)
+
+    def resume(self, folder: Path) -> None:
+        """Take up the latest checkpoint; raise InvalidData where it is of another configuration."""
+        arrays, told = checkpoint.load(folder)
+        if told["config"] != self.config.model_dump(mode="json"):
+            raise InvalidData(f"the checkpoint in {folder} is of another configuration: {told['config']}")
+        own = {
+            name.removeprefix("algorithm."): array for name, array in arrays.items() if name.startswith("algorithm.")
+        }
+        self.algorithm.restore(own)
+        self.collector.steps, self.done_episodes = told["steps"], told["episodes"]
+        self.collector.rng.bit_generator.state = told["collector"]
+        if self.replay is not None:
+            self.replay.restore(arrays["replay.rows"], told["replay"]["inserted"])
+            self.replay.rng.bit_generator.state = told["replay"]["rng"]

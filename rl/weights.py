@@ -1,0 +1,66 @@
+"""Arrays as bytes: the safetensors format, which executes nothing when it is read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, deserialize
+from safetensors.numpy import load, save
+
+from schemas.message import canonical_json
+from streams.errors import InvalidData
+
+Arrays = dict[str, NDArray[Any]]
+_check: Callable[[bytes], object] = deserialize
+_FORMAT = "finagent.format"
+_METADATA = "finagent.metadata"
+
+
+def sha256(data: bytes) -> str:
+    """Return the SHA-256 of bytes, in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def pack(kind: str, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> bytes:
+    """Return arrays and what must be known of them as bytes; equal contents give equal bytes.
+
+    kind names what they are, with a version: a reader of another kind refuses them.
+    """
+    plain = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
+    return save(plain, {_FORMAT: kind, _METADATA: canonical_json(dict(metadata))})
+
+
+def unpack(kind: str, data: bytes, digest: str) -> tuple[Arrays, dict[str, Any]]:
+    """Return what pack was given; raise InvalidData for bytes that were changed, or of another kind."""
+    found = sha256(data)
+    if found != digest:
+        raise InvalidData(f"{kind}: SHA-256 is {found}, expected {digest}: it was changed after it was written")
+    told = _header(kind, data)
+    if told.get(_FORMAT) != kind:
+        raise InvalidData(f"expected a {kind}, got {told.get(_FORMAT) or 'a foreign file'}")
+    try:
+        return load(data), _object(told[_METADATA])
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise InvalidData(f"{kind}: {error}") from error
+
+
+def _header(kind: str, data: bytes) -> dict[str, str]:
+    try:
+        _check(data)
+    except SafetensorError as error:
+        raise InvalidData(f"{kind}: not a safetensors file: {error}") from error
+    size = int.from_bytes(data[:8], "little")
+    header = _object(data[8 : 8 + size].decode())
+    return dict(header.get("__metadata__", {}))
+
+
+def _object(text: str) -> dict[str, Any]:
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise InvalidData(f"expected a JSON object, got {type(found).__name__}")
+    return found
