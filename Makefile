@@ -1,7 +1,7 @@
 # Paths are relative throughout, so that a clone may lie in a folder with spaces.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench load pictures clean kafka
+.PHONY: help demo test check bench bench-rl load pictures clean kafka
 
 comma := ,
 PYTHON ?=
@@ -9,13 +9,13 @@ IN_VENV := .venv/bin/python
 PIP_INSTALL := $(IN_VENV) -m pip install -q --disable-pip-version-check -c constraints.txt
 
 help: ## show these lines
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
 
 demo: .venv/.base ## trade on sample data in this process: no Kafka, Redis, Docker or key
 	@.venv/bin/finagent demo
 
 test: .venv/.dev kafka ## run all tests, on a real Kafka and Redis too
-	@$(IN_VENV) -m pytest -q
+	@$(IN_VENV) -m pytest -q -n logical --maxprocesses 4 --dist loadfile
 
 check: .venv/.dev ## lint, formatting, types, and the direction of imports
 	@.venv/bin/ruff check
@@ -25,6 +25,9 @@ check: .venv/.dev ## lint, formatting, types, and the direction of imports
 
 bench: .venv/.dev ## measure speed
 	@$(IN_VENV) -m tests.performance
+
+bench-rl: .venv/.dev kafka ## measure training beside stable-baselines3; OPTIONS="--quick", "--only updates", "--seeds 10"
+	@$(IN_VENV) -m tests.performance.bench_rl $(OPTIONS)
 
 pictures: .venv/.dev kafka ## make the pictures in docs/images again
 	@$(IN_VENV) -m tests.pictures

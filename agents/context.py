@@ -10,7 +10,17 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import Bar, CorporateAction, Direction, KillSwitchSet, Message, Signal, StrategyStarted, TickBlock
+from schemas import (
+    Bar,
+    CorporateAction,
+    Direction,
+    KillSwitchSet,
+    Message,
+    PolicyInForce,
+    Signal,
+    StrategyStarted,
+    TickBlock,
+)
 from streams.ids import row_id
 from streams.record import Event, rfc3339
 from streams.state import State
@@ -67,6 +77,8 @@ class Slice:
     """The active runs whose accounts this task owns, by run_id."""
     switches: Sequence[KillSwitchSet] = ()
     """What operators say of kill switches, of any account."""
+    policies: Sequence[PolicyInForce] = ()
+    """The policies that decide in it."""
 
     def of(self, kind: type[M]) -> Iterator[tuple[str, M]]:
         """Yield the messages of a type with their ids."""

@@ -117,7 +117,7 @@ class Dispatch:
         assert work.phase is not None
         assert work.slice is not None
         IN_HAND.set(work)
-        slice_ = Slice(work.slice, work.events, context.runs, work.switches)
+        slice_ = Slice(work.slice, work.events, context.runs, work.switches, work.policies)
         for handler in self._closers.get(work.phase.name, ()):
             yield from self._call_for_slice(handler, slice_, context, work)
 

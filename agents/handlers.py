@@ -13,7 +13,7 @@ import schemas
 from agents.context import Context, Run, Slice
 from schemas import Message
 from streams.errors import ConfigError
-from streams.slices import Role
+from streams.slices import TABLES, Role
 from streams.state import State
 from streams.topics import TOPICS, topic_of
 
@@ -99,5 +99,8 @@ def _check_place(handler: Handler, pool: str, role: Role | None) -> None:
         raise ConfigError(f"{name}: {pool!r} has no phase {handler.phase!r}, it has: {', '.join(known) or 'none'}")
     taken = sorted({topic for phase in phases for topic in phase.takes})
     for kind in handler.types if role else ():
-        if topic_of(kind).name not in taken:
+        if topic_of(kind).name in TABLES:
+            if handler.per_run:
+                raise ConfigError(f"{name}: {kind.__name__} comes outside slices, where there is no Run")
+        elif topic_of(kind).name not in taken:
             raise ConfigError(f"{name}: {pool!r} takes no {kind.__name__}, its role gets {', '.join(taken)}")

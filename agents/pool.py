@@ -16,13 +16,13 @@ active run that names this pool), Context. What it returns or yields is publishe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar, overload
 
 from agents.handlers import Handler, check_plain, handler_of
 from schemas import Message
 from streams.errors import UnknownAction
-from streams.slices import ROLES, Role
+from streams.slices import ROLES, TABLES, Role
 from streams.topics import Topic, topic_of
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -49,8 +49,16 @@ class AgentPool:
 
     @property
     def place(self) -> Role | None:
-        """Return the pool's place in the data plane."""
-        return ROLES[self.role] if self.role else None
+        """Return the pool's place in the data plane, with the tables that its handlers take."""
+        if self.role is None:
+            return None
+        role = ROLES[self.role]
+        return replace(role, tables=(*role.tables, *self._tables)) if self._tables else role
+
+    @property
+    def _tables(self) -> list[str]:
+        topics = {topic_of(kind).name for handler in self.handlers for kind in handler.types}
+        return sorted(topics & TABLES)
 
     @overload
     def on(self, function: F) -> F: ...

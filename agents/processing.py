@@ -6,19 +6,26 @@ from collections.abc import Iterator, Sequence
 
 from agents.dispatch import Dispatch, topics_of
 from agents.pool import AgentPool
-from schemas import SliceClosed, StrategyStarted
+from schemas import PolicyPublished, SliceClosed, StrategyStarted
 from streams.ids import derive_id, slice_id
 from streams.record import Event, Received
 from streams.slices import Phase, Role, SliceInbox, Work
 from streams.state import State
 from streams.task import Inbox, Output, Outputs, Task
-from streams.topics import topic
+from streams.topics import POLICIES, topic
 
 
 class StartedRun(State):
     """A run that this task knows of."""
 
     started: StrategyStarted | None = None
+
+
+class ReadPolicy(State):
+    """How far this task has read a policy."""
+
+    version: int = 0
+    """The newest version."""
 
 
 class ArrivalInbox:
@@ -57,8 +64,16 @@ class PoolProcessor:
         role = self._pool.place
         if role is None:
             return ArrivalInbox()
-        self._inbox = SliceInbox(role, task.partition, task.partitions, self._dispatch.runs, task.meta.frontier)
+        self._inbox = SliceInbox(
+            role, task.partition, task.partitions, self._dispatch.runs, task.meta.frontier, self._policies(role, task)
+        )
         return self._inbox
+
+    def _policies(self, role: Role, task: Task) -> dict[str, int] | None:
+        if POLICIES.name not in role.tables:
+            return None
+        self._read = {key: task.states.get(ReadPolicy, key).version for key in task.states.keys(ReadPolicy)}
+        return self._read
 
     def _learn(self, started: StrategyStarted | None) -> None:
         if started is not None:
@@ -82,7 +97,14 @@ class PoolProcessor:
         if isinstance(event.message, StrategyStarted):
             task.states.get(StartedRun, event.message.run_id).started = event.message
             self._learn(event.message)
+        if isinstance(event.message, PolicyPublished) and event.message.serving:
+            return self._published(event, event.message, task)
         return []
+
+    def _published(self, event: Event, policy: PolicyPublished, task: Task) -> list[Output]:
+        state = task.states.get(ReadPolicy, policy.policy_id)
+        state.version = self._read[policy.policy_id] = max(state.version, policy.version)
+        return self._dispatch.arrived(event, policy.ts_event)
 
 
 def _data_closing(work: Work) -> Received:

@@ -11,10 +11,12 @@ from agents.pool import AgentPool
 from orchestrator.control import ControlProcessor
 from orchestrator.recipes import ORCHESTRATOR
 from orchestrator.settings import Settings
+from orchestrator.strategy import RL
 from orchestrator.wiring import BUILT_IN, pool_of
+from rl.streaming import ACTOR, LEARNER
 from schemas.asyncapi import Channel, Operation, document
 from schemas.state import StateSaved
-from streams.dead_letters import OFFSET, PARTITION, POOL, REASON, TOPIC
+from streams.dead_letters import KEY, KIND, KINDS, OFFSET, PARTITION, POOL, REASON, TIMESTAMP, TOPIC
 from streams.slices import FEED
 from streams.topics import KILL_SWITCH, TOPICS, Topic, changelog, dead_letters
 
@@ -22,16 +24,19 @@ CLIENT = "client"
 STEPS = "steps"
 """Stands for the step answers of every pool."""
 SENDS: dict[str, tuple[str, ...]] = {
-    CLIENT: ("commands",),
+    CLIENT: ("commands", "rl.policies"),
     FEED: ("ticks", "bars", "instruments"),
     ORCHESTRATOR: ("steps", "workflows", "strategies"),
     "alpha": ("signals",),
+    RL: ("signals",),
     "portfolio": ("targets", "positions"),
     "risk": ("orders", "risk"),
     "execution": ("fills",),
     STEPS: ("results", "history", "risk"),
     "sweep": ("backtests",),
     "backtests": ("backtest_results",),
+    ACTOR: ("rl.transitions",),
+    LEARNER: ("rl.policies",),
 }
 """Topics that each writes; a test holds this against a log."""
 _LETTER = (
@@ -40,6 +45,9 @@ _LETTER = (
     (PARTITION, "Its partition."),
     (OFFSET, "Its offset."),
     (POOL, "The pool that refused it."),
+    (KIND, f"The kind of the reason: {', '.join(KINDS)}."),
+    (TIMESTAMP, "Its own timestamp, in ms; the letter has that of the refusal."),
+    (KEY, "Its key, only where that is no UTF-8 text; null: it had none."),
 )
 
 
@@ -50,13 +58,15 @@ def interface(version: str) -> dict[str, Any]:
 
 def operations() -> list[Operation]:
     """Return what each pool and program sends and receives, without dead letters and changelogs."""
-    pools = [pool_of(name, Settings()) for name in BUILT_IN]
+    pools = [pool_of(name, Settings()) for name in (*BUILT_IN, RL)]
     found = [Operation(who, "send", name) for who, names in SENDS.items() for name in names]
     found += [Operation(ORCHESTRATOR, "receive", name) for name in ControlProcessor.owned]
     found += [Operation(STEPS, "receive", name) for name in (*StepProcessor.owned, *StepProcessor.broadcast)]
     found += [Operation(CLIENT, "receive", name) for name in ("workflows", "strategies")]
-    found += [Operation(STEPS, "receive", "history"), Operation(FEED, "receive", "strategies")]
+    found += [Operation(FEED, "receive", name) for name in ("strategies", "rl.policies")]
+    found += [Operation(STEPS, "receive", "history"), Operation(CLIENT, "receive", "rl.policies")]
     found += [Operation("backtests", "receive", "backtests"), Operation("sweep", "receive", "backtest_results")]
+    found += [Operation(LEARNER, "receive", "rl.transitions"), Operation(ACTOR, "receive", "rl.policies")]
     found += [Operation("memory", "receive", name) for name in TOPICS]
     return [*found, *(Operation(pool.name, "receive", name) for pool in pools for name in _taken(pool))]
 
@@ -85,7 +95,7 @@ def _channel(topic: Topic) -> Channel:
 
 
 def _patterns() -> list[Channel]:
-    pools = tuple(sorted({FEED, ORCHESTRATOR, *(pool for pool in BUILT_IN)}))
+    pools = tuple(sorted({FEED, ORCHESTRATOR, RL, *BUILT_IN}))
     again = ("ticks", "bars", "commands")
     return [
         Channel(

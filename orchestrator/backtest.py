@@ -18,13 +18,14 @@ from agents.pool import AgentPool
 from orchestrator.market_log import RecordedSlice
 from orchestrator.replay import Replay, Sink
 from orchestrator.settings import Settings
-from orchestrator.strategy import DEFAULT_STRATEGY_TYPE, TradingStrategy, model_parameters
+from orchestrator.strategy import TradingStrategy, model_parameters, strategy_type_of
 from schemas import (
     Bar,
     Instrument,
     KillSwitchChanged,
     OrderDenied,
     OrderFilled,
+    PolicyPublished,
     PositionsUpdated,
     RiskLimits,
     Signal,
@@ -57,6 +58,8 @@ class BacktestPlan:
     initial_cash: float
     fill: FillAt = "next_open"
     alpha_pool: str = "alpha"
+    policies: tuple[PolicyPublished, ...] = ()
+    """What a strategy of the RL pool decides by."""
 
     def run(self) -> StrategyStarted:
         """Return the run; its id derives from all that decides its outcome, the data excepted."""
@@ -75,7 +78,7 @@ class BacktestPlan:
             account_id=f"acct-{name}",
             workflow_id=name,
             alpha_pool=self.alpha_pool,
-            strategy_type=own.get("strategy_type", DEFAULT_STRATEGY_TYPE),
+            strategy_type=strategy_type_of(own),
             lookback_period=spec.lookback_period,
             rebalance_frequency=spec.rebalance_frequency,
             parameters=model_parameters(own),
@@ -97,6 +100,7 @@ class BacktestPlan:
             "costs": self.settings.cost_model().model_dump(),
             "risk": self.settings.risk.model_dump(mode="json"),
             "financing": self.settings.financing.model_dump(),
+            **({"policies": [policy.in_force().model_dump() for policy in self.policies]} if self.policies else {}),
         }
 
     def config_hash(self) -> str:
@@ -186,7 +190,7 @@ async def run_backtest(
     """Replay the slices through the pools. Raises MissingData where there are none."""
     backtest = Backtest(plan, plan.run())
     digest = hashlib.sha256()
-    replay = Replay(pools, [backtest.run], _sink(backtest, listener))
+    replay = Replay(pools, [backtest.run], _sink(backtest, listener), plan.policies)
     async for rows in slices:
         if listener:
             listener.rows(rows)

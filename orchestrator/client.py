@@ -8,13 +8,16 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Self
 
+from orchestrator.policies import check_strategy
 from orchestrator.retention import DEFAULT, Ended, Retention
 from schemas import (
     CancelWorkflow,
     Command,
+    ExecuteStrategy,
     KillSwitchSet,
     Message,
     SetKillSwitch,
+    StartStrategy,
     StrategyStarted,
     StrategyStopped,
     Workflow,
@@ -112,8 +115,8 @@ class Client:
             return
         try:
             self._learn(self._serde.decode(record.value))
-        except DecodeError:
-            return
+        except DecodeError as error:
+            log.warning("%s is passed over: %s", record.place, error)
 
     def _forget(self, workflow_id: str) -> None:
         self._ended.forget(workflow_id)
@@ -152,8 +155,11 @@ class Client:
     async def submit(self, command: Command) -> str:
         """Publish a command; its id derives from its workflow_id and type, so that submitting it twice is once.
 
-        Kill switches of one account share a workflow_id: theirs derives from the time too.
+        Kill switches of one account share a workflow_id: theirs derives from the time too. Raises what check_strategy
+        does where a strategy's policy cannot serve it.
         """
+        if isinstance(command, ExecuteStrategy | StartStrategy):
+            await check_strategy(self._broker, self._serde, command.strategy)
         kind = type(command).__name__
         apart = (command.ts_event, command.active) if isinstance(command, SetKillSwitch) else ()
         message_id = derive_id(command.workflow_id, "client", kind, *apart)

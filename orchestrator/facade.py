@@ -6,10 +6,10 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
@@ -22,31 +22,41 @@ from agents.memory.reader import Memory
 from agents.pool import SUFFIX, AgentPool
 from orchestrator.client import Client
 from orchestrator.controls import WAIT_S, Operator
+from orchestrator.enrolment import enrolled
 from orchestrator.health import health_of
 from orchestrator.heartbeat import beat, reports
 from orchestrator.load import CpuLoad, MemoryWatch, process_report
 from orchestrator.otel import traced
 from orchestrator.planner import workflow_from_dict
+from orchestrator.policies import publish
 from orchestrator.results import strategy_result, workflow_result
 from orchestrator.settings import Settings, load
-from orchestrator.strategy import TradingStrategy
+from orchestrator.strategy import RL, TradingStrategy
 from orchestrator.wiring import (
     all_kinds,
     broker_of,
     context_of,
     kinds_of,
     partitions_of,
+    pool_of,
     pools_of,
     retention_of,
     store_of,
 )
+from rl.config import RLConfiguration
 from schemas import ExecuteStrategy, Instrument, StartStrategy, StrategyStarted, Workflow
 from streams.broker import Broker
 from streams.clock import Clock, WallClock
 from streams.errors import ConfigError, FinAgentError, StoreError, UnknownSymbol, WorkflowError
 from streams.host import Host, create_topology
 from streams.serde import Serde
+from streams.slices import FEED
 from streams.store import Store
+from streams.topics import changelog
+
+if TYPE_CHECKING:
+    from rl.outcome import Outcome
+    from rl.training import Progress
 
 log = logging.getLogger("FinAgentOrchestrator")
 WORKFLOW_TIMEOUT_S = 120.0
@@ -73,6 +83,9 @@ class FinAgentOrchestrator:
         self._host: Host | None = None
         self._feed: Feed | None = None
         self._executed: list[bool] = []
+        self._rl_config: RLConfiguration | None = None
+        self._deciding = False
+        self._trainings: set[asyncio.Task[tuple[Outcome, dict[str, Any]]]] = set()
         self._cpu = CpuLoad()
         self._memory = MemoryWatch(self.settings.observability.high_memory_gb)
 
@@ -104,6 +117,8 @@ class FinAgentOrchestrator:
         await create_topology(self._broker, self.partitions, kinds)
         # On Kafka the other pools are processes of their own; those of this program's own run here.
         custom = [kind for pool in self._custom for kind in kinds_of(pool, memory)]
+        changelogs = [changelog(FEED), *(changelog(kind.name) for kind in custom)]
+        self._broker, self.serde = await enrolled(self.settings, self._broker, changelogs=changelogs)
         own = custom if self.settings.kafka.bootstrap else kinds
         if own:
             self._host = Host(self._broker, own, self.partitions, self.clock, self.serde)
@@ -255,6 +270,66 @@ class FinAgentOrchestrator:
         self._executed.append(workflow.status == "completed")
         return workflow
 
+    async def initialize_rl_engine(self, config: RLConfiguration | None = None) -> None:
+        """Take the configuration of the trainings to come, rl_engine's of the settings unless given; start the RL pool.
+
+        The pool decides, in this process, for strategies of strategy_type rl. Raises ConfigError where
+        orchestrator.enable_rl is false.
+        """
+        self._connected()
+        if not self.settings.orchestrator.enable_rl:
+            raise ConfigError(
+                "orchestrator.enable_rl is false: training and strategies of the RL pool are switched off"
+            )
+        self._rl_config = config or self.settings.rl_engine.configuration()
+        if not self._deciding:
+            self._deciding = True
+            await self._start_rl_pool()
+
+    async def _start_rl_pool(self) -> None:
+        """Run the RL pool here, unless the settings have it run with the others."""
+        if any(pool.name == RL for pool in pools_of(self.settings)):
+            return
+        kinds = kinds_of(pool_of(RL, self.settings))
+        await create_topology(self._broker, self.partitions, kinds)
+        host = Host(self._broker, kinds, self.partitions, self.clock, self.serde)
+        for work in (host.run(), beat(host, self._store, self.clock)):
+            self._stack.push_async_callback(_ended, asyncio.create_task(work))
+        self._stack.callback(host.stop.set)
+
+    async def train_rl_policy(
+        self, config: Mapping[str, Any], *, on_progress: Callable[[Progress], None] | None = None
+    ) -> dict[str, Any]:
+        """Train a policy, judge it on sessions that it has not seen, and publish it for the RL pool.
+
+        config: training_episodes or steps, symbols, start_date, end_date, and what docs/rl.md lists: reward (a
+        RewardFunction, or a configuration), costs, split, ... on_progress is called on the event loop now and then.
+        Returns status, final_performance (of the test part, net of costs), episodes_completed, final_reward,
+        training_id, policy_id, version, sha256, baselines, convergence, and where it all comes from. Cancelling it, and
+        shutdown, end the training with a checkpoint left, and nothing is published. Raises ConfigError for a wrong key
+        or value, UnknownSymbol, MissingData where the sessions are not all there.
+        """
+        self._connected()
+        if self._rl_config is None:
+            raise ConfigError("call `await orchestrator.initialize_rl_engine(...)` before a training")
+        from orchestrator.learning import PolicyTraining
+
+        training = PolicyTraining(config, self._rl_config, self.settings, on_progress)
+        running = asyncio.create_task(training.run())
+        self._trainings.add(running)
+        try:
+            outcome, result = await running
+        except asyncio.CancelledError:
+            asking = asyncio.current_task()
+            if asking is None or asking.cancelling():
+                raise
+            raise WorkflowError("the training was stopped by a shutdown; its checkpoint is left") from None
+        finally:
+            running.cancel()
+            self._trainings.discard(running)
+        policy = await publish(self._broker, self.serde, self.clock, outcome.policy, result["training_id"])
+        return {**result, "policy_id": policy.policy_id, "version": policy.version, "sha256": policy.sha256}
+
     async def get_active_strategies(self) -> list[dict[str, Any]]:
         """Return the runs on the data plane."""
         return [
@@ -336,8 +411,13 @@ class FinAgentOrchestrator:
 
     async def shutdown(self) -> None:
         """Let running work commit, stop every task, release every connection; calling it again does nothing."""
+        for training in self._trainings:
+            training.cancel()
+        if self._trainings:
+            await asyncio.wait(self._trainings)
         stack, self._stack = self._stack, AsyncExitStack()
-        self._client = self._feed = None
+        self._client = self._feed = self._rl_config = None
+        self._deciding = False
         with suppress(FinAgentError):
             await stack.aclose()
 

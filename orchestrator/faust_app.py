@@ -13,8 +13,11 @@ import faust
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from orchestrator.credentials import kafka_security
 from orchestrator.faust_kept import POOL
 from orchestrator.sections import KafkaSection
+from streams.kafka_calls import MAX_REQUEST_BYTES
+from streams.kafka_security import KafkaSecurity
 
 FETCH_WAIT_MS = 200
 """How long the broker may hold a fetch that finds nothing."""
@@ -102,6 +105,7 @@ def app_of(kafka: KafkaSection) -> App:
     return App(
         kafka.prefix + POOL,
         broker=[f"kafka://{address.strip()}" for address in kafka.bootstrap.split(",")],
+        broker_credentials=_credentials(kafka_security(kafka)),
         store="memory://",
         processing_guarantee="at_least_once",
         broker_commit_interval=0.2,
@@ -112,7 +116,7 @@ def app_of(kafka: KafkaSection) -> App:
         consumer_max_fetch_size=4_000_000,
         producer_acks=-1,
         producer_request_timeout=TIMEOUT_S / 2,
-        producer_max_request_size=8_000_000,
+        producer_max_request_size=MAX_REQUEST_BYTES,
         stream_wait_empty=False,
         table_standby_replicas=0,
         topic_allow_declare=False,
@@ -120,3 +124,14 @@ def app_of(kafka: KafkaSection) -> App:
         topic_replication_factor=kafka.replication,
         web_enabled=False,
     )
+
+
+def _credentials(security: KafkaSecurity) -> faust.SASLCredentials | faust.SSLCredentials | None:
+    if security.has_login:
+        return faust.SASLCredentials(
+            username=security.username,
+            password=security.password,
+            ssl_context=security.context(),
+            mechanism=security.mechanism,
+        )
+    return faust.SSLCredentials(security.context()) if security.has_tls else None

@@ -17,11 +17,13 @@ from orchestrator.settings import Settings
 from orchestrator.wiring import context_of, retention_of
 from streams.clock import Clock, WallClock
 from streams.counts import Counts
-from streams.dead_letters import dead_letter
+from streams.dead_letters import Refusal, dead_letter
 from streams.errors import BrokerError, ConfigError, DecodeError
 from streams.in_hand import TASK
+from streams.kafka_denials import DENIED, denial_in, denied
 from streams.record import Event, Record
 from streams.serde import Serde
+from streams.task import LOGGED
 from streams.topics import COMMANDS, RESULTS
 
 log = logging.getLogger("finagent.orchestrator")
@@ -85,6 +87,8 @@ class FaustEngine:
             done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             for end in done:
                 end.result()
+        except DENIED as error:
+            raise denied(error, "WRITE") from error
         finally:
             await self._stop(app, ends)
 
@@ -145,15 +149,23 @@ class FaustEngine:
                 event.ack()
 
     async def _decoded(self, batch: Sequence[Any]) -> list[Event]:
-        events, letters = [], []
-        for record in (received(event.message, self._prefix) for event in batch):
+        events, letters = [], list[Record]()
+        records = [received(event.message, self._prefix) for event in batch]
+        await self._serde.learn(record.value for record in records)
+        for record in records:
             try:
-                events.append(decoded(record, self._serde))
+                event = decoded(record, self._serde)
+                if event.envelope.only_for in (None, POOL):
+                    events.append(event)
             except DecodeError as error:
-                log.warning("dead letter %s: %s", record.place, error)
-                letters.append(dead_letter(record, str(error), POOL))
+                if len(letters) < LOGGED:
+                    log.warning("dead letter %s: %s", record.place, error)
+                letters.append(dead_letter(record, Refusal(str(error), error.kind, POOL, self._now_ms())))
         await self._send(letters)
         return events
+
+    def _now_ms(self) -> int:
+        return self._clock.now() // 1_000_000
 
     async def _send(self, records: Sequence[Record]) -> None:
         producer = self._app.producer
@@ -189,9 +201,9 @@ class FaustEngine:
             await asyncio.wait_for(app.stop(), STOP_S)
 
 
-def engine_of(settings: Settings) -> FaustEngine:
+def engine_of(settings: Settings, serde: Serde | None = None) -> FaustEngine:
     """Return the orchestrator for the settings' Kafka and pools."""
-    return FaustEngine(settings, context_of(settings))
+    return FaustEngine(settings, context_of(settings), serde=serde)
 
 
 @asynccontextmanager
@@ -205,4 +217,6 @@ async def _limit() -> AsyncIterator[None]:
 
 async def _crash(app: Any) -> None:
     await app._crashed.wait()
+    if (denial := denial_in(app.crash_reason)) is not None:
+        raise denied(denial) from app.crash_reason
     raise BrokerError(f"Faust stopped: {app.crash_reason!r}") from app.crash_reason

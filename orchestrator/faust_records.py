@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from streams.errors import DecodeError
-from streams.record import Envelope, Event, Received
+from streams.broker import MAX_RECORD_BYTES
+from streams.errors import Misplaced, Oversized
+from streams.record import Envelope, Event, Received, key_of_bytes
 from streams.serde import Serde
 from streams.topics import topic
 
 
 def received(message: Any, prefix: str) -> Received:
     """Return the record that a Faust message was."""
-    key = (message.key or b"").decode(errors="replace")
+    key, odd = key_of_bytes(message.key)
     return Received(
         message.topic.removeprefix(prefix),
         message.partition,
@@ -21,15 +22,18 @@ def received(message: Any, prefix: str) -> Received:
         message.value,
         tuple(message.headers or ()),
         round((message.timestamp or 0) * 1000),
+        odd,
     )
 
 
 def decoded(record: Received, serde: Serde) -> Event:
     """Return the event of a command or result; raise DecodeError that says why it is none."""
+    if (size := record.size) > MAX_RECORD_BYTES:
+        raise Oversized(f"{size} bytes, expected at most {MAX_RECORD_BYTES}")
     message = serde.decode(record.value)
     if type(message) not in topic(record.topic).types:
-        raise DecodeError(f"{type(message).__name__} does not belong on {record.topic}")
+        raise Misplaced(f"{type(message).__name__} does not belong on {record.topic}")
     workflow_id = getattr(message, "workflow_id", None)
     if workflow_id != record.key:
-        raise DecodeError(f"the key is {record.key!r}, expected the workflow_id {workflow_id!r}")
+        raise Misplaced(f"the key is {record.key!r}, expected the workflow_id {workflow_id!r}")
     return Event(message, Envelope.from_headers(record.headers), record)

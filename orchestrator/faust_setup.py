@@ -7,12 +7,13 @@ import sys
 import warnings
 from typing import Any
 
-from orchestrator.faust_kept import TABLE
+from orchestrator.faust_kept import POOL, TABLE
 from orchestrator.sections import KafkaSection
 from orchestrator.settings import Settings
 from orchestrator.wiring import broker_of
 from streams.broker import TopicConfig
 from streams.errors import TopologyError
+from streams.record import TopicPartition
 from streams.serde import Serde
 from streams.topics import COMMANDS, RESULTS, STEPS, WORKFLOWS, changelog
 
@@ -28,6 +29,8 @@ async def prepared(settings: Settings) -> int:
         if not partitions or set(counts.values()) != {partitions}:
             raise TopologyError(f"topics of the workflow family need one partition count, found {counts}")
         await broker.create_topics({changelog(TABLE): TopicConfig(partitions, compacted=True)})
+        # Faust would wait for ever for a group that it is denied.
+        await broker.committed(POOL, [TopicPartition(COMMANDS.name, 0)])
         return partitions
     finally:
         await broker.stop()

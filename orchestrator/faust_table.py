@@ -102,6 +102,7 @@ class WorkflowTable(faust.Table[bytes, bytes]):
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
         """Forget what others own now, before anyone is told of the recovery."""
+        await self._serde.learn(list(self.data.values()))
         mine = {partition for _, partition in active_tps}
         self._running = {}
         # Faust's memory store itself drops only keys that it has recovered, not those written since.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -9,14 +10,16 @@ from typing import Any, get_args, get_origin
 import yaml
 from pydantic import BaseModel
 
+from orchestrator.credentials import FILE, PASSWORD, USERNAME, VARIABLES
 from orchestrator.wording import redacted, unknown
 from streams.errors import ConfigError
 
 ENV_PREFIX = "FINAGENT_"
 ENV_MODE = "FINAGENT_ENV"
 ENV_LOG_LEVEL = "FINAGENT_LOG_LEVEL"
-RESERVED = frozenset({"FINAGENT_API_KEY", "FINAGENT_CACHE", "FINAGENT_KAFKA_BOOTSTRAP", "FINAGENT_REDIS_URL"})
+RESERVED = VARIABLES | {"FINAGENT_API_KEY", "FINAGENT_CACHE", "FINAGENT_KAFKA_BOOTSTRAP", "FINAGENT_REDIS_URL"}
 """Variables with this prefix that are read elsewhere."""
+_SECRET = re.compile(r"(kafka|redis|schema_registry)\.\w*(user|password|secret)\w*", re.IGNORECASE)
 _TOP_LEVEL = {ENV_MODE: "mode", ENV_LOG_LEVEL: "log_level"}
 
 
@@ -37,7 +40,9 @@ def from_file(path: Path, model: type[BaseModel]) -> dict[str, Any]:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(redacted(f"{path}: no YAML: {error}")) from None
-    return checked(layer, model, str(path))
+    found = checked(layer, model, str(path))
+    _check_no_password(found, str(path))
+    return found
 
 
 def from_environment(environ: Mapping[str, str], model: type[BaseModel]) -> dict[str, Any]:
@@ -59,9 +64,30 @@ def checked(layer: Any, model: type[BaseModel], source: str, path: str = "") -> 
     for key, value in layer.items():
         where = f"{path}.{key}" if path else str(key)
         if key not in model.model_fields:
-            raise ConfigError(f"{source}: {where}: {unknown('key', str(key), model.model_fields)}")
+            why = _not_here(where) or unknown("key", str(key), model.model_fields)
+            raise ConfigError(f"{source}: {where}: {why}")
         result[key] = _checked_value(value, model.model_fields[key].annotation, source, where)
     return {key: value for key, value in result.items() if value is not None}
+
+
+def _not_here(where: str) -> str:
+    """Return where a user or password is to be given instead; empty for a key that is none."""
+    if (found := _SECRET.fullmatch(where)) is None:
+        return ""
+    service, part = found[1].upper(), USERNAME if found[2].lower() == "user" else PASSWORD
+    variable = part.format(service)
+    names = f"{variable}{FILE} or {variable}" if part == PASSWORD else variable
+    return f"users and passwords are no settings: set the environment variable {names} instead"
+
+
+def _check_no_password(layer: Mapping[str, Any], source: str) -> None:
+    for service, key in (("kafka", "bootstrap"), ("redis", "url"), ("schema_registry", "url")):
+        value = layer.get(service, {}).get(key)
+        if isinstance(value, str) and redacted(value) != value:
+            raise ConfigError(
+                f"{source}: {service}.{key}: a password does not belong in a file: set "
+                f"{PASSWORD.format(service.upper())}{FILE} instead, or the whole in the environment"
+            )
 
 
 def _checked_value(value: Any, annotation: Any, source: str, where: str) -> Any:

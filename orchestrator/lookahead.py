@@ -76,7 +76,7 @@ def _decisions(plan: BacktestPlan, slices: Sequence[Sequence[Row]], pools_of: Po
             said = f"{type(message).__name__} {canonical_json(message.model_dump(mode='json'))}"
             found.append((event.envelope.slice or 0, said))
 
-    replay = Replay(pools_of(slices), [plan.run()], note)
+    replay = Replay(pools_of(slices), [plan.run()], note, plan.policies)
     for rows in slices:
         replay.slice(rows)
     return found

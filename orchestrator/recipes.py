@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.strategy import DEFAULT_STRATEGY_TYPE, model_parameters
+from orchestrator.strategy import DEFAULT_ALPHA_POOL, DEFAULT_STRATEGY_TYPE, alpha_pool_of, model_parameters
 from schemas import ExecuteStrategy, StartStrategy, StepSpec, StrategySpec
 
 ORCHESTRATOR = "orchestrator"
 """The pool name of steps that the orchestrator does itself."""
 START_RUN = "start_run"
 """The action that puts a run on the data plane."""
-DEFAULT_ALPHA_POOL = "alpha"
-"""The pool that decides for a run where its strategy names none."""
 
 
 def execute_steps(command: ExecuteStrategy) -> tuple[StepSpec, ...]:
@@ -44,7 +42,7 @@ def _checks(strategy: StrategySpec, start: str, end: str) -> tuple[StepSpec, ...
         parameters={"model": "var"},
         depends_on=("fetch_data",),
     )
-    if strategy.parameters.get("alpha_pool", DEFAULT_ALPHA_POOL) != DEFAULT_ALPHA_POOL:
+    if alpha_pool_of(strategy.parameters) != DEFAULT_ALPHA_POOL:
         # Only its own pool can tell what such a strategy would do.
         return (_fetch(strategy, start, end), risk)
     return (

@@ -15,43 +15,52 @@ from orchestrator.summaries import summary
 from streams.broker import Broker
 from streams.clock import Clock
 from streams.errors import StoreError
+from streams.serde import Serde
 from streams.store import Changes, MemoryStore, Store
 
 _AGAIN_S = 0.1
 
 
 def memory_agent(
-    limits: MemoryLimits, broker: Broker, store: Store, clock: Clock, *, fresh: bool = False
+    limits: MemoryLimits,
+    broker: Broker,
+    store: Store,
+    clock: Clock,
+    serde: Serde | None = None,
+    *,
+    fresh: bool = False,
 ) -> MemoryAgent:
     """Return the agent that keeps the memory of a broker's log in a store.
 
     fresh: drop what the store has first, as where the log began with this process.
     """
-    return MemoryAgent(broker, store, limits, summary, clock, fresh=fresh)
+    return MemoryAgent(broker, store, limits, summary, clock, serde or Serde(), fresh)
 
 
-async def rebuild(limits: MemoryLimits, broker: Broker, store: Store, clock: Clock) -> None:
+async def rebuild(limits: MemoryLimits, broker: Broker, store: Store, clock: Clock, serde: Serde | None = None) -> None:
     """Drop what the store has and read the log again, to where it ends now; a running agent does so, else this call.
 
     Raises StoreError where the store fails.
     """
     await store.start()
     await store.apply(Changes(delete=[OFFSETS]))
-    async with _kept(memory_agent(limits, broker, store, clock)) as agent:
+    async with _kept(memory_agent(limits, broker, store, clock, serde)) as agent:
         await _caught_up(agent)
 
 
-async def check(limits: MemoryLimits, broker: Broker, store: Store, clock: Clock) -> tuple[str, str]:
+async def check(
+    limits: MemoryLimits, broker: Broker, store: Store, clock: Clock, serde: Serde | None = None
+) -> tuple[str, str]:
     """Return the digest of what the store has, and of what the log gives when it is read anew; equal where all is well.
 
     Raises StoreError where the store fails, or where the log goes on meanwhile so that they cannot be compared.
     """
     await store.start()
-    async with _kept(memory_agent(limits, broker, store, clock)) as agent:
+    async with _kept(memory_agent(limits, broker, store, clock, serde)) as agent:
         await _caught_up(agent)
         found, reached = await digest(store), await store.get(OFFSETS)
     anew = MemoryStore()
-    async with _kept(memory_agent(limits, broker, anew, clock)) as agent:
+    async with _kept(memory_agent(limits, broker, anew, clock, serde)) as agent:
         await _caught_up(agent)
         expected = await digest(anew)
     if reached != await anew.get(OFFSETS):

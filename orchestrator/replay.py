@@ -14,12 +14,22 @@ from agents.data.adjustments import check_times, learn
 from agents.data.feed import Row
 from agents.dispatch import Dispatch
 from agents.pool import AgentPool
-from schemas import KillSwitchSet, Message, OrderFilled, PositionsUpdated, StrategyStarted, TickBlock
+from schemas import (
+    KillSwitchSet,
+    Message,
+    OrderFilled,
+    PolicyInForce,
+    PolicyPublished,
+    PositionsUpdated,
+    StrategyStarted,
+    TickBlock,
+)
 from streams.errors import ConfigError, InvalidData
 from streams.record import Envelope, Event, Received
 from streams.slices import FEED, ROLES, Work, total_order
 from streams.state import State
 from streams.task import Output, addressed
+from streams.topics import POLICIES
 
 S = TypeVar("S", bound=State)
 Sink = Callable[[str, Event], None]
@@ -51,9 +61,18 @@ class PlainStates:
 
 
 class Replay:
-    """Pools and runs, slice after slice; memory does not grow with the number of slices."""
+    """Pools and runs, slice after slice; memory does not grow with the number of slices.
 
-    def __init__(self, pools: Sequence[AgentPool], runs: Sequence[StrategyStarted], sink: Sink) -> None:
+    policies are all that may decide; the newest version of each does where a slice does not say otherwise.
+    """
+
+    def __init__(
+        self,
+        pools: Sequence[AgentPool],
+        runs: Sequence[StrategyStarted],
+        sink: Sink,
+        policies: Sequence[PolicyPublished] = (),
+    ) -> None:
         self._dispatches = {pool.name: _dispatch(pool) for pool in pools if pool.place}
         self._alphas = sorted({run.alpha_pool for run in runs})
         missing = {"portfolio", "risk", "execution", *self._alphas} - set(self._dispatches)
@@ -63,12 +82,24 @@ class Replay:
         for dispatch in self._dispatches.values():
             dispatch.runs.update({run.run_id: run for run in runs})
         self._sink = sink
+        self._number = 0
         self._last = self._last_data = -1
         self._active = self._runs
         self._switches: tuple[KillSwitchSet, ...] = ()
+        self._newest = tuple(self._published(policies))
+        self._policies = self._newest
         self._accepted: list[Event] = []
-        self._number = 0
         self._adjustments: dict[str, str] = {}
+
+    def _published(self, policies: Sequence[PolicyPublished]) -> Iterable[PolicyInForce]:
+        """Hand policies to the pools that take them; return the newest version of each."""
+        newest = {policy.policy_id: policy for policy in sorted(policies, key=lambda each: each.version)}
+        for policy in sorted(policies, key=lambda each: (each.policy_id, each.version)):
+            envelope = Envelope(policy.sha256, "PolicyPublished", "replay", policy.ts_event, "", policy.sha256)
+            event = self._placed(policy, POLICIES.name, policy.policy_id, envelope)
+            for dispatch in self._dispatches.values():
+                dispatch.arrived(event, policy.ts_event)
+        return [newest[name].in_force() for name in sorted(newest)]
 
     def slice(
         self,
@@ -77,11 +108,13 @@ class Replay:
         *,
         ts: int | None = None,
         active: Sequence[str] | None = None,
+        policies: Sequence[PolicyInForce] | None = None,
     ) -> int:
         """Work one slice to its end; return its time. Raises InvalidData where time goes backwards.
 
-        A recorded slice is worked as its closing says: switches, its time and the runs that were active in it. Else
-        the time is that of the last row, which a slice then needs, and every run is active.
+        A recorded slice is worked as its closing says: switches, its time, the runs that were active in it and the
+        policies that decided. Else the time is that of the last row, which a slice then needs, every run is active,
+        and of each policy the newest version decides.
         """
         ts = max(row.ts_event for row in rows) if ts is None else ts
         if ts <= self._last:
@@ -91,6 +124,7 @@ class Replay:
         self._last, self._last_data = ts, ts if rows else self._last_data
         self._switches = tuple(switches)
         self._active = self._runs if active is None else tuple(active)
+        self._policies = self._newest if policies is None else tuple(policies)
         data = _ordered([self._event(row, ts) for row in rows])
         fills = self._run("execution", "match", ts, data)
         # The venue took the last slice's orders in after the ledger had closed it: those reports come first now.
@@ -128,7 +162,8 @@ class Replay:
     def _worked(self, pool: str, phase: str, ts: int, events: Sequence[Event]) -> list[Output]:
         dispatch = self._dispatches[pool]
         place = _PHASES[str(dispatch.pool.role), phase]
-        return dispatch.slice(Work(place, ts, events, self._active, switches=self._switches))
+        work = Work(place, ts, events, self._active, switches=self._switches, policies=self._policies)
+        return dispatch.slice(work)
 
     def _event(self, row: Row, ts: int) -> Event:
         if isinstance(row, TickBlock):

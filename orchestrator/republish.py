@@ -15,7 +15,7 @@ from streams.reading import read_whole
 from streams.record import Envelope, Received, Record, TopicPartition
 from streams.serde import Serde
 from streams.slices import Work
-from streams.topics import BARS, COMMANDS, INSTRUMENTS
+from streams.topics import BARS, COMMANDS, INSTRUMENTS, POLICIES
 
 BATCH = 200
 """Slices in one transaction where there is no pace to keep."""
@@ -52,13 +52,15 @@ def prefix_of(run_id: str) -> str:
 
 
 async def republish(broker: Broker, serde: Serde, clock: Clock, wanted: Range) -> tuple[int, int]:
-    """Copy slices with their closings, and commands; return how many slices and records were written.
+    """Copy slices with their closings, policies and commands; return how many slices and records were written.
 
     Records keep their key, bytes, headers and partition, so ids and slices are those of the original; running it again
     for the same run_id is refused. Raises MissingData where the range is empty.
     """
     counts = await broker.topics()
+    policies = await _recorded(broker, POLICIES.name) if POLICIES.name in counts else []
     names = [*REPLAYED, INSTRUMENTS.name, *([COMMANDS.name] if wanted.commands else [])]
+    names += [POLICIES.name] if policies else []
     copies = {name: wanted.prefix + name for name in names}
     existing = sorted(set(copies.values()) & counts.keys())
     if existing:
@@ -67,8 +69,8 @@ async def republish(broker: Broker, serde: Serde, clock: Clock, wanted: Range) -
     commands = await _recorded(broker, COMMANDS.name) if wanted.commands else []
     instruments = await _recorded(broker, INSTRUMENTS.name)
     async with broker.transactions(f"replay.{wanted.run_id}") as transactions:
-        if instruments:
-            await transactions.commit([_copied(record, copies) for record in instruments])
+        for batch in filter(None, (instruments, *([policy] for policy in policies))):
+            await transactions.commit([_copied(record, copies) for record in batch])
         return await _copy(_paced(broker, serde, clock, wanted), transactions, commands, copies)
 
 

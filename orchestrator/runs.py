@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from agents.alpha.models import MODELS, check_limits
-from orchestrator.recipes import DEFAULT_ALPHA_POOL, ORCHESTRATOR
-from orchestrator.strategy import DEFAULT_STRATEGY_TYPE, model_parameters
+from orchestrator.recipes import ORCHESTRATOR
+from orchestrator.strategy import DEFAULT_ALPHA_POOL, alpha_pool_of, model_parameters, strategy_type_of
 from orchestrator.wording import problems, unknown
 from schemas import Instrument, RiskLimits, StepSpec, StrategyStarted, Workflow
 from streams.errors import ConfigError, UnknownPool, WorkflowError
@@ -26,7 +26,7 @@ def with_defaults(
     if step.agent_pool != ORCHESTRATOR:
         return step
     own = _own_parameters(step)
-    alpha_pool = str(own.get("alpha_pool", DEFAULT_ALPHA_POOL))
+    alpha_pool = alpha_pool_of(own)
     if alpha_pools is not None and alpha_pool not in alpha_pools:
         raise UnknownPool(f"Step {step.step_id!r}: {unknown('alpha_pool', alpha_pool, alpha_pools)}")
     cash = step.parameters.get("initial_cash", own.get("initial_cash", initial_cash))
@@ -52,8 +52,8 @@ def announcement(workflow: Workflow, step: StepSpec, results: Mapping[str, Mappi
         "strategy_id": given.get("strategy_id", ""),
         "account_id": given.get("account_id") or f"acct-{workflow.workflow_id}",
         "workflow_id": workflow.workflow_id,
-        "alpha_pool": own.get("alpha_pool", DEFAULT_ALPHA_POOL),
-        "strategy_type": own.get("strategy_type", DEFAULT_STRATEGY_TYPE),
+        "alpha_pool": alpha_pool_of(own),
+        "strategy_type": strategy_type_of(own),
         "lookback_period": given.get("lookback_period", 20),
         "rebalance_frequency": given.get("rebalance_frequency", "daily"),
         "parameters": model_parameters(own),
@@ -97,7 +97,7 @@ def _limits(step: StepSpec, defaults: RiskLimits, own: Mapping[str, Any]) -> Ris
 
 def _check_model(step: StepSpec, alpha_pool: str, own: Mapping[str, Any], limits: RiskLimits) -> None:
     """Raise ConfigError where the built-in model cannot trade within the limits."""
-    kind = own.get("strategy_type", DEFAULT_STRATEGY_TYPE)
+    kind = strategy_type_of(own)
     if alpha_pool != DEFAULT_ALPHA_POOL or kind not in MODELS:
         return
     try:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from orchestrator.wording import redacted
+from rl.config import Precision, RLAlgorithm, RLConfiguration
 from schemas import RiskLimits
+from streams.kafka_security import Mechanism, Protocol
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 Mode = Literal["development", "production", "sandbox"]
@@ -21,6 +23,7 @@ BUILT_IN_POOLS = (
     "transaction_cost_agent_pool",
     "execution_agent_pool",
 )
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def _listed(value: object) -> object:
@@ -59,7 +62,7 @@ class OrchestratorSection(Section):
     max_concurrent_tasks: int = Field(default=100, ge=1)
     """Steps of one workflow, and workflows that the server lets in, that may be in flight at once."""
     enable_rl: bool = True
-    """False: the server refuses what has to do with policies."""
+    """False: training, and strategies that a policy decides for, are refused."""
     enable_sandbox: bool = True
     """False: scenarios and backtests are refused."""
 
@@ -104,13 +107,47 @@ class KafkaSection(Section):
     """Copies of each partition, for topics that are created."""
     transaction_timeout_ms: int = Field(default=10_000, ge=1_000)
     """After this time the broker aborts a transaction whose task went away, in ms."""
+    security_protocol: Protocol = "PLAINTEXT"
+    """PLAINTEXT, SSL, SASL_SSL, or on loopback SASL_PLAINTEXT; user and password come from the environment alone."""
+    sasl_mechanism: Mechanism = "SCRAM-SHA-512"
+    """How the password is proved: SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN."""
+    ssl_ca_file: str = ""
+    """PEM certificates of the authorities that vouch for the brokers; empty: those of the system."""
+    ssl_certificate_file: str = ""
+    """PEM certificate of this client, where the brokers ask for one; empty: none."""
+    ssl_key_file: str = ""
+    """Its unlocked PEM key; empty: in the certificate's file."""
+
+    @model_validator(mode="after")
+    def _check_password_is_covered(self) -> Self:
+        hosts = {address.strip().rpartition(":")[0].strip("[]") for address in self.bootstrap.split(",")}
+        if self.security_protocol == "SASL_PLAINTEXT" and (far := sorted(filter(None, hosts - _LOOPBACK))):
+            raise ValueError(f"SASL_PLAINTEXT would show the password to the network of {far[0]}: set SASL_SSL")
+        return self
 
 
 class RedisSection(Section):
     """Where the shared memory is."""
 
     url: str = ""
-    """redis://[user:password@]host:port/db; empty: a store in this process's memory."""
+    """redis:// or, with TLS, rediss://[user:password@]host:port/db; empty: a store in this process's memory."""
+    ssl_ca_file: str = ""
+    """PEM certificates of the authorities that vouch for it; empty: those of the system."""
+
+
+class SchemaRegistrySection(Section):
+    """The schema registry of the messages on Kafka."""
+
+    url: Annotated[str, Field(pattern=r"^(https?://[^/@\s]+(/[^@\s]*)?)?$")] = ""
+    """Base of its Confluent-compatible API, http:// or https://; empty: none, messages are Avro single objects."""
+    register_schemas: bool = True
+    """False: a process only looks its schemas up, and does not start where one is missing."""
+    write_ids: bool = True
+    """False: messages are read in both framings and written as Avro single objects, while a registry comes or goes."""
+    timeout_s: float = Field(default=10.0, gt=0)
+    """Time for each of its answers, in seconds."""
+    ssl_ca_file: str = ""
+    """PEM certificates of the authorities that vouch for it; empty: those of the system."""
 
 
 class PoolSection(Section):
@@ -139,6 +176,48 @@ class ObservabilitySection(Section):
     """A task that stands still for so long while records wait makes the system degraded."""
     stall_critical_s: float = Field(default=60.0, gt=0)
     """A task that stands still for so long while records wait makes the system critical."""
+
+
+class RlEngineSection(Section):
+    """How policies are trained where initialize_rl_engine is given no configuration; RLConfiguration has it all."""
+
+    algorithm: RLAlgorithm = RLAlgorithm.TD3
+    """TD3, DDPG, SAC, PPO or A2C."""
+    learning_rate: float | None = Field(default=None, gt=0, lt=1)
+    """Step size of the optimiser; none: that of the algorithm."""
+    buffer_size: int = Field(default=1_000_000, ge=1)
+    """Transitions that the replay buffer keeps."""
+    batch_size: int | None = Field(default=None, ge=1)
+    """Transitions per gradient step; none: that of the algorithm."""
+    gamma: float = Field(default=0.99, ge=0, le=1)
+    """Discount per step."""
+    tau: float = Field(default=0.005, gt=0, le=1)
+    """Share of the weights that a target network takes over at each update."""
+    net_arch: Annotated[tuple[int, ...] | None, BeforeValidator(_listed)] = None
+    """Units of the hidden layers; none: those of the algorithm."""
+    num_envs: int | None = Field(default=None, ge=1)
+    """Environments that are stepped at once; none: 8."""
+    update_to_data: float | None = Field(default=None, gt=0)
+    """Gradient steps per environment step; none: one for each step of all environments."""
+    learning_starts: int = Field(default=1_000, ge=0)
+    """Steps with uniformly random actions before the first gradient step."""
+    normalize_observations: bool = False
+    """True: observations are brought to mean 0 and standard deviation 1."""
+    precision: Precision = "fp32"
+    """fp32, or auto: the fastest matrix products that the processor has."""
+    device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
+    """cpu, cuda or cuda:N."""
+    threads: int = Field(default=1, ge=1)
+    """Threads of the matrix products."""
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    """Of everything that is drawn."""
+    folder: str = Field(default=".finagent/training", min_length=1)
+    """Where trainings keep policies, checkpoints and results, relative to the working folder."""
+
+    def configuration(self) -> RLConfiguration:
+        """Return what a training without a configuration of its own is done by."""
+        given = self.model_dump(exclude={"folder"}, exclude_none=True)
+        return RLConfiguration.model_validate(given)
 
 
 class DataSection(Section):

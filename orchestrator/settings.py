@@ -25,7 +25,9 @@ from orchestrator.sections import (
     PoolSection,
     RedisSection,
     RiskSection,
+    RlEngineSection,
     SandboxSection,
+    SchemaRegistrySection,
     Section,
     ServerSection,
 )
@@ -55,9 +57,11 @@ class Settings(Section):
     server: ServerSection = Field(default_factory=ServerSection)
     kafka: KafkaSection = Field(default_factory=KafkaSection)
     redis: RedisSection = Field(default_factory=RedisSection)
+    schema_registry: SchemaRegistrySection = Field(default_factory=SchemaRegistrySection)
     memory: MemoryLimits = Field(default_factory=MemoryLimits)
     agent_pools: dict[str, PoolSection] = Field(default_factory=_built_in)
     observability: ObservabilitySection = Field(default_factory=ObservabilitySection)
+    rl_engine: RlEngineSection = Field(default_factory=RlEngineSection)
     data: DataSection = Field(default_factory=DataSection)
     sandbox: SandboxSection = Field(default_factory=SandboxSection)
     risk: RiskSection = Field(default_factory=RiskSection)

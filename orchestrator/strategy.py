@@ -13,6 +13,10 @@ from schemas import RebalanceFrequency, StrategySpec
 from streams.errors import ConfigError
 
 DEFAULT_STRATEGY_TYPE = "momentum"
+DEFAULT_ALPHA_POOL = "alpha"
+"""The pool that decides for a run where its strategy names none."""
+RL = "rl"
+"""The strategy_type that a trained policy decides for, and the pool that does."""
 CONTROL_KEYS = frozenset({"strategy_type", "alpha_pool", "limits", "initial_cash", "required_data"})
 """Parameters that steer the run itself; alpha models and portfolio construction never see them."""
 
@@ -20,6 +24,19 @@ CONTROL_KEYS = frozenset({"strategy_type", "alpha_pool", "limits", "initial_cash
 def model_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return a strategy's parameters without the control keys."""
     return {key: value for key, value in parameters.items() if key not in CONTROL_KEYS}
+
+
+def alpha_pool_of(parameters: Mapping[str, Any]) -> str:
+    """Return the pool that decides for a strategy with these parameters."""
+    implied = RL if parameters.get("strategy_type") == RL else DEFAULT_ALPHA_POOL
+    named = str(parameters.get("alpha_pool", implied))
+    return RL if named == f"{RL}_agent_pool" else named
+
+
+def strategy_type_of(parameters: Mapping[str, Any]) -> str:
+    """Return the model that decides for a strategy with these parameters."""
+    implied = RL if alpha_pool_of(parameters) == RL else DEFAULT_STRATEGY_TYPE
+    return str(parameters.get("strategy_type", implied))
 
 
 @dataclass

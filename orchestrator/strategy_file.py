@@ -17,11 +17,19 @@ from orchestrator.documents import read_document
 from orchestrator.imports import imported, imported_pool
 from orchestrator.overrides import filled
 from orchestrator.parameter_spec import ParameterSpec
-from orchestrator.recipes import DEFAULT_ALPHA_POOL
 from orchestrator.run_options import RunOptions
-from orchestrator.strategy import DEFAULT_STRATEGY_TYPE, TradingStrategy, model_parameters
+from orchestrator.strategy import (
+    DEFAULT_ALPHA_POOL,
+    DEFAULT_STRATEGY_TYPE,
+    RL,
+    TradingStrategy,
+    alpha_pool_of,
+    model_parameters,
+    strategy_type_of,
+)
 from orchestrator.strategy_document import StrategyDocument, TemplateKeys, parse_document
 from orchestrator.wording import problems, unknown
+from rl.parameters import parse_parameters as parse_policy_parameters
 from schemas import RiskLimits
 from streams.errors import ConfigError
 
@@ -111,11 +119,16 @@ def _pool(template: TemplateKeys) -> AgentPool | None:
 
 def _known(parsed: StrategyDocument, pool: AgentPool | None) -> set[str] | None:
     """Return the parameters that an override may add; None: any, since a pool of one's own declares none."""
-    if pool is not None or parsed.values.get("alpha_pool", DEFAULT_ALPHA_POOL) != DEFAULT_ALPHA_POOL:
+    if pool is not None or _alpha_pool(parsed) != DEFAULT_ALPHA_POOL:
         return set() if parsed.declared else None
     kind = parsed.template.strategy_type or parsed.values.get("strategy_type", DEFAULT_STRATEGY_TYPE)
     model = MODELS.get(kind)
     return (names(model.parameters) if model else set()) | names(ConstructionParameters)
+
+
+def _alpha_pool(parsed: StrategyDocument) -> str:
+    kind = {"strategy_type": parsed.template.strategy_type} if parsed.template.strategy_type else {}
+    return alpha_pool_of({**parsed.values, **kind})
 
 
 def _strategy(parsed: StrategyDocument, pool: AgentPool | None) -> TradingStrategy:
@@ -132,8 +145,10 @@ def _check(strategy: TradingStrategy, template: TemplateKeys) -> None:
         strategy.to_spec()
     _check_limits(strategy.parameters.get("limits", {}))
     decided = "strategy_type" in strategy.parameters or template.workflow is None
-    if decided and strategy.parameters.get("alpha_pool", DEFAULT_ALPHA_POOL) == DEFAULT_ALPHA_POOL:
-        kind = strategy.parameters.get("strategy_type", DEFAULT_STRATEGY_TYPE)
+    if alpha_pool_of(strategy.parameters) == RL:
+        parse_policy_parameters(model_parameters(strategy.parameters))
+    if decided and alpha_pool_of(strategy.parameters) == DEFAULT_ALPHA_POOL:
+        kind = strategy_type_of(strategy.parameters)
         parameters = parse_parameters(kind, model_parameters(strategy.parameters))
         history_needed(kind, parameters, strategy.lookback_period)
 

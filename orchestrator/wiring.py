@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from agents.alpha.pool import build as build_alpha
 from agents.answering import StepProcessor
@@ -19,24 +19,28 @@ from agents.portfolio.pool import build as build_portfolio
 from agents.processing import PoolProcessor
 from agents.risk.pool import build as build_risk
 from agents.transaction_cost.pool import build as build_transaction_cost
+from orchestrator.backtest import BacktestPlan
 from orchestrator.control import ContextOf, ControlProcessor
+from orchestrator.credentials import kafka_security, login
 from orchestrator.events import Context
 from orchestrator.planner import PoolInfo
 from orchestrator.retention import DEFAULT, Retention
 from orchestrator.settings import Settings
+from orchestrator.strategy import RL
+from rl.pool import build as build_rl
 from streams.broker import Broker
 from streams.errors import ConfigError
 from streams.host import TaskKind
 from streams.kafka_broker import KafkaBroker, KafkaOptions
 from streams.memory_broker import MemoryBroker
-from streams.redis_store import RedisStore
+from streams.redis_store import RedisSecurity, RedisStore
 from streams.store import MemoryStore, Store
 
 BUILT_IN = ("data", "alpha", "portfolio", "risk", "transaction_cost", "execution")
 
 
-def broker_of(settings: Settings) -> Broker:
-    """Return the broker that the settings name; in memory where they name none."""
+def broker_of(settings: Settings, environ: Mapping[str, str] | None = None) -> Broker:
+    """Return the broker that the settings name, in memory where they name none; environ has user and password."""
     kafka = settings.kafka
     if not kafka.bootstrap:
         return MemoryBroker()
@@ -46,13 +50,17 @@ def broker_of(settings: Settings) -> Broker:
             prefix=kafka.prefix,
             replication=kafka.replication,
             transaction_timeout_ms=kafka.transaction_timeout_ms,
+            security=kafka_security(kafka, environ),
         )
     )
 
 
-def store_of(settings: Settings) -> Store:
-    """Return the store that the settings name; in memory where they name none."""
-    return RedisStore(settings.redis.url, prefix=settings.kafka.prefix) if settings.redis.url else MemoryStore()
+def store_of(settings: Settings, environ: Mapping[str, str] | None = None) -> Store:
+    """Return the store that the settings name, in memory where they name none; environ has user and password."""
+    if not settings.redis.url:
+        return MemoryStore()
+    security = RedisSecurity(*login("REDIS", environ), settings.redis.ssl_ca_file)
+    return RedisStore(settings.redis.url, settings.kafka.prefix, security=security)
 
 
 def retention_of(settings: Settings) -> Retention:
@@ -89,16 +97,29 @@ def pool_of(name: str, settings: Settings, fill_at: FillAt = "next_open") -> Age
             return build_transaction_cost(settings.cost_model())
         case "execution":
             return build_execution(settings.cost_model(), fill_at)
-    raise ConfigError(f"Unknown pool {name!r}, expected one of {', '.join(BUILT_IN)}, or module:attr")
+        case "rl":
+            return build_rl()
+    raise ConfigError(f"Unknown pool {name!r}, expected one of {', '.join((*BUILT_IN, RL))}, or module:attr")
 
 
 def pools_of(settings: Settings, fill_at: FillAt = "next_open") -> list[AgentPool]:
-    """Return the pools that are enabled: the built-in ones, and those that the settings name by URL."""
+    """Return the pools that are enabled: the built-in ones, and those that the settings name: rl, and by URL others."""
     sections = settings.agent_pools.items()
     remote = [name for name, each in sections if each.url and name.removesuffix(SUFFIX) not in BUILT_IN]
-    names = [*(name + SUFFIX for name in BUILT_IN), *remote]
+    deciding = [RL + SUFFIX] if settings.orchestrator.enable_rl and RL + SUFFIX in settings.agent_pools else []
+    names = [*(name + SUFFIX for name in BUILT_IN), *deciding, *remote]
     enabled = [name for name in names if settings.agent_pools[name].enabled]
     return [pool for name in enabled for pool in pools_named(name, settings, fill_at)]
+
+
+def pools_of_plan(plan: BacktestPlan) -> list[AgentPool]:
+    """Return the pools that a backtest replays through, a pool of its own excepted."""
+    pools = pools_of(plan.settings, plan.fill)
+    if plan.alpha_pool != RL or any(pool.name == RL for pool in pools):
+        return pools
+    if not plan.settings.orchestrator.enable_rl:
+        raise ConfigError("orchestrator.enable_rl is false: strategies of the RL pool are switched off")
+    return [*pools, build_rl()]
 
 
 def pools_named(name: str, settings: Settings, fill_at: FillAt = "next_open") -> list[AgentPool]:
@@ -132,7 +153,8 @@ def context_of(settings: Settings, pools: Sequence[AgentPool] = ()) -> ContextOf
     """Return how advance learns of its surroundings."""
     known = known_pools(settings, pools)
     custom = {name.removesuffix(SUFFIX) for name in settings.agent_pools} - set(BUILT_IN)
-    alphas = frozenset({"alpha", *custom, *(pool.name for pool in pools if pool.role == "alpha")})
+    trained = {RL} if settings.orchestrator.enable_rl else set()
+    alphas = frozenset({"alpha", *custom, *trained, *(pool.name for pool in pools if pool.role == "alpha")})
 
     def context(message_id: str, now: int) -> Context:
         return Context(

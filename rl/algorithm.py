@@ -40,6 +40,10 @@ class Algorithm(ABC):
         """Return the actor as it is; on the CPU it shares the weights and so follows them: copy it to keep it."""
 
     @abstractmethod
+    def values(self, observations: Float32) -> Float32:
+        """Return what acting by the policy is worth, as the critics see it, shape (n,), in scaled rewards."""
+
+    @abstractmethod
     def state(self) -> Arrays:
         """Return all that training goes on from: weights, optimisers, random state, normalisation, counters."""
 

@@ -13,6 +13,7 @@ from schemas.message import canonical_json
 from streams.errors import InvalidData, MissingData
 
 KIND = "finagent.checkpoint.v1"
+SUFFIX = ".safetensors"
 LATEST = "latest.json"
 """Names the newest checkpoint's file and its SHA-256; replaced in one step once the file is on disk."""
 
@@ -21,10 +22,10 @@ def save(folder: Path, name: str, arrays: Arrays, metadata: Mapping[str, Any]) -
     """Write a checkpoint and make it the latest; the one before it goes."""
     folder.mkdir(parents=True, exist_ok=True)
     data = pack(KIND, arrays, metadata)
-    path = folder / f"{name}.safetensors"
-    _write(path, data)
-    _write(folder / LATEST, canonical_json({"file": path.name, "sha256": sha256(data)}).encode())
-    for old in folder.glob("*.safetensors"):
+    path = folder / f"{name}{SUFFIX}"
+    write(path, data)
+    write(folder / LATEST, canonical_json({"file": path.name, "sha256": sha256(data)}).encode())
+    for old in folder.glob(f"*{SUFFIX}"):
         if old != path:
             old.unlink()
     return path
@@ -40,9 +41,9 @@ def load(folder: Path) -> tuple[Arrays, dict[str, Any]]:
         name, digest = str(told["file"]), str(told["sha256"])
     except FileNotFoundError as error:
         raise MissingData(f"there is no checkpoint in {folder}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InvalidData(f"{folder / LATEST}: {error}") from error
-    if Path(name).name != name:
+    if not name.endswith(SUFFIX) or Path(name).name != name or "\0" in name:
         raise InvalidData(f"{folder / LATEST} names {name!r}, which is not a file beside it")
     try:
         data = (folder / name).read_bytes()
@@ -51,7 +52,9 @@ def load(folder: Path) -> tuple[Arrays, dict[str, Any]]:
     return unpack(KIND, data, digest)
 
 
-def _write(path: Path, data: bytes) -> None:
+def write(path: Path, data: bytes) -> None:
+    """Write a file in one step: a crash leaves the old one or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as file:
         file.write(data)

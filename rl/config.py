@@ -118,7 +118,8 @@ class RLConfiguration(BaseModel):
         algorithm = RLAlgorithm(given.get("algorithm", RLAlgorithm.TD3))
         filled = {**_DEFAULTS[algorithm], **given, "algorithm": algorithm}
         if algorithm is RLAlgorithm.PPO:
-            filled.setdefault("n_steps", max(1, 2048 // int(filled["num_envs"])))
+            count = filled["num_envs"]
+            filled.setdefault("n_steps", max(1, 2048 // count) if isinstance(count, int) and count > 0 else 2048)
         return filled
 
 

@@ -13,7 +13,8 @@ from rl.collector import Collector, Episode
 from rl.config import RLConfiguration
 from rl.policy import Policy
 from rl.precision import computing
-from rl.replay import Replay
+from rl.replay import Replay, replay_of
+from rl.rows import Float32
 from rl.weights import Arrays
 from streams.errors import ConfigError, InvalidData
 
@@ -41,7 +42,8 @@ class Progress:
 class Training:
     """A training of one policy; iterate over run() to do it.
 
-    It ends after so many environment steps or episodes, whichever comes first. The same seed gives the same weights.
+    It ends with the round that reaches so many environment steps or episodes, whichever comes first; a round is a step
+    of each environment, or a whole rollout with PPO and A2C. The same seed gives the same weights.
     """
 
     config: RLConfiguration
@@ -56,15 +58,15 @@ class Training:
     done_episodes: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
-        if not self.steps and not self.episodes:
-            raise ConfigError("name the steps or the episodes to train for")
+        if self.steps < 0 or self.episodes < 0 or not self.steps + self.episodes:
+            raise ConfigError(f"name the steps or the episodes to train for, got {self.steps} and {self.episodes}")
         if self.envs.num_envs != self.config.num_envs:
             raise ConfigError(f"num_envs is {self.config.num_envs}, the environment has {self.envs.num_envs}")
         self.collector = Collector(self.envs, self.config.seed)
         layout = self.collector.layout
         self.algorithm = make(self.config, layout, self.collector.low, self.collector.high)
         if isinstance(self.algorithm, OffPolicy):
-            self.replay = Replay(self.config.buffer_size, layout, self.config.seed)
+            self.replay = replay_of(self.config, layout)
 
     @property
     def policy(self) -> Policy:
@@ -72,61 +74,73 @@ class Training:
         return self.algorithm.policy().copy()
 
     @property
+    def share(self) -> float:
+        """Return how much of it is done, 0 to 1."""
+        of_steps = self.collector.steps / self.steps if self.steps else 0.0
+        of_episodes = self.done_episodes / self.episodes if self.episodes else 0.0
+        return min(1.0, max(of_steps, of_episodes))
+
+    @property
     def done(self) -> bool:
         """Tell whether it is at its end."""
-        enough = self.steps and self.collector.steps >= self.steps
-        return bool(enough or (self.episodes and self.done_episodes >= self.episodes))
+        return self.share >= 1
 
     def run(self) -> Iterator[Progress]:
         """Yield after each round until the end; what computes is configured only while it does."""
         while not self.done:
             with computing(self.config):
-                ended, figures = self._learn_off() if self.replay is not None else self._learn_on()
+                ended, figures = self._learn_off(self.replay) if self.replay is not None else self._learn_on()
             self.done_episodes += len(ended)
             yield Progress(self.collector.steps, self.done_episodes, self.algorithm.updates, tuple(ended), figures)
 
-    def _learn_off(self) -> tuple[list[Episode], Mapping[str, float]]:
+    def _learn_off(self, replay: Replay) -> tuple[list[Episode], Mapping[str, float]]:
         """Collect one step of each environment, then learn as many steps as update_to_data asks for."""
-        assert self.replay is not None
         algorithm, config = cast(OffPolicy, self.algorithm), self.config
         random = self.collector.steps < config.learning_starts
-        rows, ended = self.collector.collect(None if random else algorithm.policy(), 1)
-        rows[:, :, algorithm.layout.reward] *= config.reward_scale
-        self.replay.add(rows.reshape(-1, rows.shape[-1]))
+        rows, ended = self._collect(None if random else algorithm.policy(), 1)
+        replay.add(rows.reshape(-1, rows.shape[-1]))
+        replay.progress = self.share
         due = int((self.collector.steps - config.learning_starts) * config.update_to_data) - algorithm.updates
-        return ended, algorithm.update(self.replay, due) if due > 0 else {}
+        return ended, algorithm.update(replay, due) if due > 0 else {}
 
     def _learn_on(self) -> tuple[list[Episode], Mapping[str, float]]:
         algorithm = cast(OnPolicy, self.algorithm)
-        rows, ended = self.collector.collect(algorithm.policy(), self.config.n_steps)
-        rows[:, :, algorithm.layout.reward] *= self.config.reward_scale
+        rows, ended = self._collect(algorithm.policy(), self.config.n_steps)
         return ended, algorithm.update(rows)
+
+    def _collect(self, policy: Policy | None, steps: int) -> tuple[Float32, list[Episode]]:
+        rows, ended = self.collector.collect(policy, steps)
+        rows[:, :, self.collector.layout.reward] *= self.config.reward_scale
+        return rows, ended
 
     def save(self, folder: Path) -> Path:
         """Write a checkpoint: everything but the environments, which start new episodes when it is taken up again."""
         arrays: Arrays = {f"algorithm.{name}": array for name, array in self.algorithm.state().items()}
         told: dict[str, Any] = {
-            "config": self.config.model_dump(mode="json"),
-            "steps": self.collector.steps,
+            "config": self._told_config(),
             "episodes": self.done_episodes,
-            "collector": self.collector.rng.bit_generator.state,
+            "collector": self.collector.state(),
         }
         if self.replay is not None:
-            arrays["replay.rows"] = self.replay.rows
-            told["replay"] = {"inserted": self.replay.inserted, "rng": self.replay.rng.bit_generator.state}
+            held, told["replay"] = self.replay.state()
+            arrays |= {f"replay.{name}": array for name, array in held.items()}
         return checkpoint.save(folder, f"step-{self.collector.steps}", arrays, told)
 
     def resume(self, folder: Path) -> None:
         """Take up the latest checkpoint; raise InvalidData where it is of another configuration."""
         arrays, told = checkpoint.load(folder)
-        if told["config"] != self.config.model_dump(mode="json"):
-            raise InvalidData(f"the checkpoint in {folder} is of another configuration: {told['config']}")
-        own = {
-            name.removeprefix("algorithm."): array for name, array in arrays.items() if name.startswith("algorithm.")
-        }
-        self.algorithm.restore(own)
-        self.collector.steps, self.done_episodes = told["steps"], told["episodes"]
-        self.collector.rng.bit_generator.state = told["collector"]
+        if told.get("config") != self._told_config():
+            raise InvalidData(f"the checkpoint in {folder} is of another configuration: {told.get('config')}")
+        self.algorithm.restore(_part(arrays, "algorithm."))
         if self.replay is not None:
-            self.replay.restore(arrays["replay.rows"], told["replay"]["inserted"])
-            self.replay.rng.bit_generator.state = told["replay"]["rng"]
+            self.replay.restore(_part(arrays, "replay."), told["replay"])
+        self.collector.restore(told["collector"])
+        self.done_episodes = told["episodes"]
+
+    def _told_config(self) -> dict[str, Any]:
+        """Return the configuration less what says only where it is computed: that may change between two starts."""
+        return self.config.model_dump(mode="json", exclude={"device", "threads"})
+
+
+def _part(arrays: Arrays, prefix: str) -> Arrays:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

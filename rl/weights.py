@@ -32,7 +32,15 @@ def pack(kind: str, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, A
     kind names what they are, with a version: a reader of another kind refuses them.
     """
     plain = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
-    return save(plain, {_FORMAT: kind, _METADATA: canonical_json(dict(metadata))})
+    return _ordered(save(plain, {_FORMAT: kind, _METADATA: canonical_json(dict(metadata))}))
+
+
+def _ordered(data: bytes) -> bytes:
+    """Return a file with its header's keys in order: the library writes those of the metadata in any."""
+    size = int.from_bytes(data[:8], "little")
+    header = canonical_json(json.loads(data[8 : 8 + size])).encode()
+    padded = header.ljust(-(-len(header) // 8) * 8)
+    return len(padded).to_bytes(8, "little") + padded + data[8 + size :]
 
 
 def unpack(kind: str, data: bytes, digest: str) -> tuple[Arrays, dict[str, Any]]:
@@ -60,7 +68,10 @@ def _header(kind: str, data: bytes) -> dict[str, str]:
 
 
 def _object(text: str) -> dict[str, Any]:
-    found = json.loads(text)
+    try:
+        found = json.loads(text)
+    except RecursionError as error:
+        raise InvalidData("the JSON is nested too deeply") from error
     if not isinstance(found, dict):
         raise InvalidData(f"expected a JSON object, got {type(found).__name__}")
     return found

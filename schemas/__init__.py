@@ -7,7 +7,7 @@ from schemas.fills import OrderAccepted, OrderCanceled, OrderExpired, OrderFille
 from schemas.market import Bar, BarBlock, Instrument, SliceClosed, TickBlock
 from schemas.message import Message, canonical_json
 from schemas.orders import CancelOrder, OrderProposed, OrderTerms, Side, SubmitOrder
-from schemas.policies import PolicyPublished
+from schemas.policies import PolicyInForce, PolicyPublished
 from schemas.positions import Position, PositionsUpdated
 from schemas.risk import DenialCode, KillSwitchChanged, KillSwitchSet, OrderDenied, RiskAssessed
 from schemas.signals import Direction, Signal
@@ -57,6 +57,7 @@ __all__ = [
     "OrderRejected",
     "OrderReport",
     "OrderTerms",
+    "PolicyInForce",
     "PolicyPublished",
     "Position",
     "PositionsUpdated",

@@ -129,6 +129,11 @@ def incompatibilities(reader: Any, writer: Any) -> list[str]:
     return _resolve(reader, writer, "", {}, {})
 
 
+def conflicts(one: Any, other: Any) -> list[str]:
+    """Say why two schemas cannot read each other's data; empty where both can."""
+    return [*incompatibilities(one, other), *incompatibilities(other, one)]
+
+
 def _resolve(reader: Any, writer: Any, path: str, readers: dict[str, Any], writers: dict[str, Any]) -> list[str]:
     reader, writer = _named(reader, readers), _named(writer, writers)
     if isinstance(writer, list):

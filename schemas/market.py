@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from schemas.columns import Doubles, Float64, SmallInts, require
 from schemas.message import Currency, Id, InstrumentId, Message, Nanoseconds, Price
+from schemas.policies import PolicyInForce
 from schemas.risk import KillSwitchSet
 
 Adjustment = Literal["raw", "split", "split_dividend"]
@@ -276,9 +277,11 @@ class SliceClosed(Message):
     """The source's own partition; 0 for the feed."""
     stage: Id
     """Which of the source's stages is complete: data, match, accept, decide, construct, control."""
-    runs: tuple[Id, ...] = ()
+    runs: tuple[Id, ...] = Field(default=(), fail_fast=True)
     """From the feed: the runs that are active in this slice."""
     rows: int = Field(default=0, ge=0, lt=2**63)
     """From the feed: market-data rows it put into this partition for this slice."""
-    switches: tuple[KillSwitchSet, ...] = ()
+    switches: tuple[KillSwitchSet, ...] = Field(default=(), fail_fast=True)
     """From the feed: the last word of an operator on each account that is halted, and each release once."""
+    policies: tuple[PolicyInForce, ...] = ()
+    """From the feed: the newest version of each policy that an active run names."""

@@ -19,19 +19,42 @@ class AvroType:
         self.schema = schema
 
 
+MAX_DEPTH = 100
+"""Nesting of free-form JSON at most: what is read with few calls on the stack must be written with many."""
+
+
 def canonical_json(value: object) -> str:
     """Write JSON with sorted keys and no NaN, so that equal values give equal bytes."""
     return _ENCODER.encode(value)
 
 
 def _json_object(value: object) -> object:
-    if isinstance(value, str):
-        return _DECODER.decode(value)
+    if not isinstance(value, str):
+        return _checked(value)
+    if value.count("[") + value.count("{") > MAX_DEPTH or "\\u" in value:
+        return _checked(_DECODER.decode(value))
+    return _DECODER.decode(value)
+
+
+def _checked(value: object) -> object:
+    """Return a value that can be written again: no half of a surrogate pair, no nesting beyond MAX_DEPTH."""
     try:
-        canonical_json(value)
+        canonical_json(value).encode()
     except TypeError as error:
         raise ValueError(f"no JSON: {error}") from None
+    except RecursionError:
+        raise ValueError("no JSON: it is nested too deeply") from None
+    if _depth(value, MAX_DEPTH) > MAX_DEPTH:
+        raise ValueError(f"JSON is nested more than {MAX_DEPTH} deep")
     return value
+
+
+def _depth(value: object, left: int) -> int:
+    """Return how deep a value is nested, looking no deeper than left."""
+    if not isinstance(value, dict | list | tuple) or left < 0:
+        return 0
+    inner = value.values() if isinstance(value, dict) else value
+    return 1 + max((_depth(each, left - 1) for each in inner), default=0)
 
 
 def _finite(text: str) -> float:

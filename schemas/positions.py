@@ -50,7 +50,7 @@ class PositionsUpdated(Message):
     """
     fills: int = Field(ge=0, lt=2**63)
     """Fills applied so far."""
-    positions: tuple[Position, ...]
+    positions: tuple[Position, ...] = Field(fail_fast=True)
     """Open positions, by instrument."""
     ts_event: Nanoseconds
     """The slice, ns UTC."""

@@ -46,7 +46,7 @@ class RiskAssessed(Message):
     """The workflow that asked."""
     model: Literal["var"]
     """The method: historical value at risk."""
-    instruments: tuple[InstrumentId, ...] = Field(min_length=1)
+    instruments: tuple[InstrumentId, ...] = Field(min_length=1, fail_fast=True)
     """What the portfolio holds."""
     observations: int = Field(ge=2, lt=2**63)
     """Returns that the figures rest on."""

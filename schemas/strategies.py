@@ -22,7 +22,7 @@ class StrategySpec(Message):
     """Title for people."""
     description: str = ""
     """What it does."""
-    symbols: tuple[Id, ...] = Field(min_length=1)
+    symbols: tuple[Id, ...] = Field(min_length=1, fail_fast=True)
     """Bare symbols or SYMBOL.VENUE."""
     lookback_period: int = Field(default=20, ge=1, lt=2**63)
     """History that a decision looks at, in bars."""
@@ -68,7 +68,7 @@ class StrategyStarted(Message):
     """How often targets are set."""
     parameters: JsonObject
     """Parameters of the model and of portfolio construction."""
-    instruments: tuple[Instrument, ...] = Field(min_length=1)
+    instruments: tuple[Instrument, ...] = Field(min_length=1, fail_fast=True)
     """What it trades, with reference data."""
     currency: Currency
     """The account's currency; every instrument must share it."""

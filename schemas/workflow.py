@@ -83,7 +83,7 @@ class StepSpec(Message):
     """What the pool is to do."""
     parameters: JsonObject = Field(default_factory=dict)
     """Parameters of the action."""
-    depends_on: tuple[Id, ...] = ()
+    depends_on: tuple[Id, ...] = Field(default=(), fail_fast=True)
     """Steps whose results it needs."""
     timeout_s: float = Field(default=30.0, gt=0)
     """Time for one attempt, in seconds."""
@@ -94,7 +94,7 @@ class StepSpec(Message):
 class ExecuteWorkflow(Command):
     """Run a workflow of steps."""
 
-    steps: tuple[StepSpec, ...] = Field(min_length=1)
+    steps: tuple[StepSpec, ...] = Field(min_length=1, fail_fast=True)
     """The steps, in any order that depends_on allows."""
 
 
@@ -188,7 +188,7 @@ class Workflow(Message):
     """The command that created it."""
     status: WorkflowStatus
     """running, or how it ended."""
-    steps: tuple[StepState, ...]
+    steps: tuple[StepState, ...] = Field(fail_fast=True)
     """Its steps, in topological order."""
     command_id: Id
     """Message id of the command."""

@@ -11,8 +11,14 @@ from typing import Protocol
 
 from aiokafka.partitioner import murmur2
 
+from streams.errors import RecordTooLarge
 from streams.record import Received, Record, TopicPartition
+from streams.topics import DEAD_LETTER_SUFFIX
 
+MAX_RECORD_BYTES = 1_000_000
+"""Key, value and headers of a record at most: a little less than a Kafka topic takes by default."""
+MAX_LETTER_BYTES = 100_000_000
+"""Of a dead letter, which holds a whole record of any topic and more: as much as Kafka takes in one request."""
 Offsets = Mapping[TopicPartition, int]
 Follow = Callable[[Sequence[int]], Sequence[Record]]
 """Makes more records from the offsets at which the first ones stand."""
@@ -28,6 +34,8 @@ class TopicConfig:
     compacted: bool = False
     retention_ms: int = 0
     """How long records are kept, in ms; 0: as the broker's default says."""
+    max_bytes: int = 0
+    """Largest record that it takes; 0: MAX_RECORD_BYTES."""
 
 
 class Reader(Protocol):
@@ -114,6 +122,20 @@ class Broker(Protocol):
     async def join(self, group: str, topic: str, assigned: Assigned, stop: asyncio.Event) -> None:
         """Be a member of a group that shares the topic's partitions, until stop is set."""
         ...
+
+
+def check_size(record: Record) -> None:
+    """Raise RecordTooLarge for a record that is larger than its topic takes.
+
+    It must not come to the broker's own refusal: that breaks the sequence of an idempotent producer, which is then
+    refused everything.
+    """
+    limit = MAX_LETTER_BYTES if record.topic.endswith(DEAD_LETTER_SUFFIX) else MAX_RECORD_BYTES
+    if (size := record.size) > limit:
+        cause = next((value for name, value in record.headers if name == "causation_id"), None) or b""
+        raise RecordTooLarge(
+            f"a record of {size} bytes for {record.topic}, expected at most {limit}", cause.decode(errors="replace")
+        )
 
 
 @lru_cache(maxsize=65536)

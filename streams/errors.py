@@ -2,19 +2,28 @@
 
 FinAgentError
 ├── ConfigError (ValueError)            a setting, parameter or definition is wrong
-│   └── TopologyError                   topics of one key family differ in partitions
+│   ├── TopologyError                   topics of one key family differ in partitions
+│   └── IncompatibleSchema              what is written cannot be read by every other release
 ├── DataError                           market data is missing or wrong
 │   ├── UnknownSymbol (LookupError)     no provider has the symbol
 │   │   └── UnknownInstrument           it is not on the topic `instruments` yet
 │   ├── MissingData (LookupError)       the range or history asked for is not there
 │   └── InvalidData (ValueError)        a row is NaN, negative, unsorted or duplicated
 ├── DecodeError (ValueError)            bytes are not a known message
-│   └── UnknownSchema                   the writer's schema is not known
+│   ├── UnknownSchema                   the writer's schema is not known
+│   ├── InvalidValues                   a field's value is out of its range
+│   ├── BadHeaders                      the envelope in the headers is missing or malformed
+│   ├── Misplaced                       a message of another topic, key or partition
+│   └── Oversized                       larger than any record of the project
+├── RecordTooLarge (ValueError)         a record is larger than its topic takes
 ├── BrokerError                         Kafka did not do what was asked
 │   ├── Fenced                          another owner has taken the task over
-│   └── UnknownTopic (LookupError)      the topic does not exist
+│   ├── UnknownTopic (LookupError)      the topic does not exist
+│   └── RegistryError                   the schema registry does not answer, or fails
+├── SecurityError                       Kafka does not let this client in, or do this, or is not to be trusted
 ├── StoreError                          Redis did not do what was asked
 │   └── StoreConflict                   a value is not what the writer goes by
+├── UnreadableState                     a newer release saved a state that has more in it than this one knows
 ├── HandlerError                        a handler raised; carries the record's place
 ├── WorkflowError                       a workflow is impossible or failed
 │   ├── UnknownPool (LookupError)       no such pool, or it is disabled
@@ -42,6 +51,10 @@ class TopologyError(ConfigError):
     """Topics of one key family differ in partitions."""
 
 
+class IncompatibleSchema(ConfigError):
+    """A schema and one that the registry has cannot read each other; nothing was written."""
+
+
 class DataError(FinAgentError):
     """Market data is missing or wrong."""
 
@@ -67,9 +80,47 @@ class InvalidData(DataError, ValueError):
 class DecodeError(FinAgentError, ValueError):
     """Bytes are not a known message."""
 
+    kind = "malformed"
+    """What dead letters of such records are counted under."""
+
 
 class UnknownSchema(DecodeError):
     """The writer's schema is not known."""
+
+    kind = "unknown_schema"
+
+
+class InvalidValues(DecodeError):
+    """A field's value is out of its range."""
+
+    kind = "invalid"
+
+
+class BadHeaders(DecodeError):
+    """The envelope in a record's headers is missing or malformed."""
+
+    kind = "headers"
+
+
+class Misplaced(DecodeError):
+    """A message stands on another topic, under another key or on another partition than its own."""
+
+    kind = "misplaced"
+
+
+class Oversized(DecodeError):
+    """A record is larger than any of the project."""
+
+    kind = "oversized"
+
+
+class RecordTooLarge(FinAgentError, ValueError):
+    """A record is larger than its topic takes; nothing was sent."""
+
+    def __init__(self, message: str, cause: str = "") -> None:
+        super().__init__(message)
+        self.cause = cause
+        """Message id of what led to the record; empty where its headers do not say."""
 
 
 class BrokerError(FinAgentError):
@@ -86,12 +137,24 @@ class UnknownTopic(BrokerError, LookupError):
     """The topic does not exist."""
 
 
+class SecurityError(FinAgentError):
+    """Kafka does not let this client in, or do this, or is not to be trusted; trying again does not help."""
+
+
+class RegistryError(BrokerError):
+    """The schema registry does not answer, or fails."""
+
+
 class StoreError(FinAgentError):
     """Redis did not do what was asked."""
 
 
 class StoreConflict(StoreError):
     """A value is not what the writer goes by."""
+
+
+class UnreadableState(FinAgentError):
+    """A newer release saved a state that has more in it than this one knows; going on would lose that."""
 
 
 class HandlerError(FinAgentError):

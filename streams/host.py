@@ -9,13 +9,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from streams.broker import Broker, TopicConfig
+from streams.broker import MAX_LETTER_BYTES, Broker, TopicConfig
 from streams.clock import Clock
 from streams.errors import BrokerError, Fenced, TopologyError
 from streams.serde import Serde
 from streams.slices import FEED
 from streams.task import Processor, Task
-from streams.topics import TOPICS, changelog, dead_letters
+from streams.topics import SCHEMAS, TOPICS, changelog, dead_letters
 
 log = logging.getLogger("finagent.host")
 RETRIES = 5
@@ -44,10 +44,10 @@ async def create_topology(broker: Broker, partitions: Mapping[str, int], kinds: 
     wanted = {}
     for topic in (each for each in TOPICS.values() if each.family in counts):
         wanted[topic.name] = TopicConfig(counts[topic.family], topic.compacted, topic.retention_ms)
-        wanted[dead_letters(topic.name)] = TopicConfig(counts[topic.family])
+        wanted[dead_letters(topic.name)] = TopicConfig(counts[topic.family], max_bytes=MAX_LETTER_BYTES)
     for kind in kinds:
         wanted[changelog(kind.name)] = TopicConfig(counts[kind.family], compacted=True)
-    wanted[changelog(FEED)] = TopicConfig(1, compacted=True)
+    wanted[changelog(FEED)] = wanted[SCHEMAS] = TopicConfig(1, compacted=True)
     await broker.create_topics(wanted)
     present = await broker.topics()
     for name, config in wanted.items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -17,9 +17,13 @@ from aiokafka import errors as kafka_errors
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
+from streams import kafka_headers
 from streams.broker import Assigned, Offsets, TopicConfig
-from streams.errors import BrokerError, UnknownTopic
-from streams.kafka_calls import Names, limited, send, stopped
+from streams.errors import BrokerError, FinAgentError, RecordTooLarge, SecurityError, UnknownTopic
+from streams.kafka_calls import MAX_REQUEST_BYTES, Names, coordinated, limited, send, stopped
+from streams.kafka_denials import DENIED, denied
+from streams.kafka_diagnosis import refusal
+from streams.kafka_security import KafkaSecurity
 from streams.kafka_sessions import KafkaReader, KafkaTransactions, Membership
 from streams.record import Record, TopicPartition
 
@@ -44,6 +48,8 @@ class KafkaOptions:
     """After this silence a member's partitions go to others."""
     timeout_s: float = 20.0
     """Limit of every call."""
+    security: KafkaSecurity = field(default_factory=KafkaSecurity)
+    """TLS, and who this client is."""
 
 
 class KafkaBroker:
@@ -56,20 +62,25 @@ class KafkaBroker:
         self._query: AIOKafkaConsumer | None = None
         self._admin: AIOKafkaAdminClient | None = None
         self._partitions: dict[str, int] = {}
+        self._renewing = asyncio.Lock()
 
     async def start(self) -> None:
-        """Connect; raise BrokerError where no broker answers."""
+        """Connect; raise BrokerError where no broker answers, SecurityError that says why one cannot be used."""
+        kafka_headers.install()
         bootstrap = self.options.bootstrap
-        self._admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=bootstrap, acks="all", enable_idempotence=True, max_request_size=8_000_000
-        )
+        self._admin = AIOKafkaAdminClient(**self._reached())
+        self._producer = self._publisher()
         self._query = self._consumer()
         try:
             for client in (self._admin, self._producer, self._query):
                 await self._limited(client.start())
-        except BrokerError as error:
+        except FinAgentError as error:
             await self.stop()
+            if not isinstance(error, BrokerError):
+                raise
+            if (refused := await refusal(bootstrap, self.options.security)) is not None:
+                kind = SecurityError if refused.certain else BrokerError
+                raise kind(f"no use of Kafka at {bootstrap}: {refused.why}") from None
             raise BrokerError(f"no Kafka at {bootstrap}: {error}") from None
 
     async def stop(self) -> None:
@@ -84,10 +95,14 @@ class KafkaBroker:
     async def _limited(self, call: Awaitable[T]) -> T:
         return await limited(call, self.options.timeout_s)
 
+    def _reached(self) -> dict[str, Any]:
+        """Return the options by which each client reaches the cluster; certificates are read anew."""
+        return {"bootstrap_servers": self.options.bootstrap, **self.options.security.client_options()}
+
     def _consumer(self, *topics: str, **more: Any) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(
             *topics,
-            bootstrap_servers=self.options.bootstrap,
+            **self._reached(),
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
@@ -160,8 +175,32 @@ class KafkaBroker:
 
     async def publish(self, records: Sequence[Record]) -> Sequence[int]:
         """Append records outside a transaction."""
-        assert self._producer is not None
-        return await self._limited(self._sent(self._producer, records))
+        producer = self._producer
+        assert producer is not None
+        try:
+            return await self._limited(self._sent(producer, records))
+        except RecordTooLarge as error:
+            if isinstance(error.__cause__, kafka_errors.KafkaError):  # a topic with a lower limit than the project's
+                await self._renew(producer)
+            raise
+
+    async def _renew(self, broken: AIOKafkaProducer) -> None:
+        """Put another producer in the place of one whose sequence a refusal broke."""
+        async with self._renewing:
+            if self._producer != broken:  # another call has done so
+                return
+            renewed = self._publisher()
+            try:
+                await self._limited(renewed.start())
+            except BaseException:
+                await stopped(renewed.stop())
+                raise
+            self._producer = renewed
+            await stopped(broken.stop())
+
+    def _publisher(self) -> AIOKafkaProducer:
+        reached = self._reached()
+        return AIOKafkaProducer(**reached, acks="all", enable_idempotence=True, max_request_size=MAX_REQUEST_BYTES)
 
     async def _sent(self, producer: AIOKafkaProducer, records: Sequence[Record]) -> list[int]:
         await self._places_of(records)
@@ -174,12 +213,12 @@ class KafkaBroker:
     async def transactions(self, task_id: str) -> AsyncIterator[KafkaTransactions]:
         """Take the task over: its former owner is fenced, its open transaction settled."""
         producer = AIOKafkaProducer(
-            bootstrap_servers=self.options.bootstrap,
+            **self._reached(),
             transactional_id=self._names.full(task_id),
             transaction_timeout_ms=self.options.transaction_timeout_ms,
             acks="all",
             enable_idempotence=True,
-            max_request_size=8_000_000,
+            max_request_size=MAX_REQUEST_BYTES,
         )
         try:
             await self._limited(producer.start())
@@ -228,9 +267,8 @@ class KafkaBroker:
         """Return the offsets that the task has committed."""
         assert self._admin is not None
         places = [self._names.kafka(place) for place in partitions]
-        found = await self._limited(
-            self._admin.list_consumer_group_offsets(self._names.full(task_id), partitions=places)
-        )
+        group, asking = self._names.full(task_id), self._admin.list_consumer_group_offsets
+        found = await self._limited(coordinated(lambda: asking(group, partitions=places)))
         return {self._names.plain(place): at.offset for place, at in found.items() if at.offset >= 0}
 
     async def join(self, group: str, topic: str, assigned: Assigned, stop: asyncio.Event) -> None:
@@ -256,15 +294,18 @@ class KafkaBroker:
 
 
 def _kept(config: TopicConfig) -> dict[str, str]:
-    """Return the cluster's words for how long a topic keeps its records."""
+    """Return the cluster's words for how long a topic keeps its records, and how large they may be."""
     if config.compacted:
         # Only closed segments are compacted; of 1 GB, the default, every restart would read up to as much.
         return {"cleanup.policy": "compact", "segment.bytes": str(SEGMENT_BYTES)}
-    return {"retention.ms": str(config.retention_ms)} if config.retention_ms else {}
+    limits = {"retention.ms": config.retention_ms, "max.message.bytes": config.max_bytes}
+    return {name: str(value) for name, value in limits.items() if value}
 
 
 def _raise_refused(created: Any) -> None:
     for name, code, *reason in created.topic_errors:
         error = kafka_errors.for_code(code)
+        if error in DENIED:
+            raise denied(error(name), "CREATE")
         if error not in (kafka_errors.NoError, kafka_errors.TopicAlreadyExistsError):
             raise BrokerError(f"topic {name} was not made: {error.__name__} {' '.join(map(str, reason))}")

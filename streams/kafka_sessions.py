@@ -13,7 +13,8 @@ from aiokafka import errors as kafka_errors
 from streams.broker import Assigned, Follow, Offsets
 from streams.errors import BrokerError
 from streams.kafka_calls import FENCED, Names, limited, send, stopped
-from streams.record import Received, Record, TopicPartition
+from streams.kafka_denials import DENIED, denied
+from streams.record import Received, Record, TopicPartition, key_of_bytes
 
 Require = Callable[[Sequence[Record]], Awaitable[None]]
 """Raises UnknownTopic where a record has no place."""
@@ -32,6 +33,8 @@ class KafkaReader:
         """Return what is there, waiting up to timeout_s for a first record."""
         try:
             batches = await self._consumer.getmany(timeout_ms=max(int(timeout_s * 1000), 0), max_records=max_records)
+        except DENIED as error:
+            raise denied(error, "READ") from error
         except kafka_errors.KafkaError as error:
             raise BrokerError(repr(error)) from error
         received = [self._received(place, record) for place, records in batches.items() for record in records]
@@ -41,9 +44,9 @@ class KafkaReader:
 
     def _received(self, place: KafkaPartition, record: Any) -> Received:
         plain = self._names.plain(place)
-        key = (record.key or b"").decode(errors="replace")
+        key, odd = key_of_bytes(record.key)
         return Received(
-            plain.topic, plain.partition, record.offset, key, record.value, record.headers, record.timestamp
+            plain.topic, plain.partition, record.offset, key, record.value, record.headers, record.timestamp, odd
         )
 
     def position(self, partition: TopicPartition) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import fastavro
 
-from streams.broker import Assigned, Follow, Offsets, TopicConfig, partition_of
+from streams.broker import Assigned, Follow, Offsets, TopicConfig, check_size, partition_of
 from streams.errors import ConfigError, Fenced, UnknownTopic
 from streams.record import Received, Record, TopicPartition
 
@@ -80,6 +80,7 @@ class MemoryBroker:
 
     def _place(self, record: Record) -> int:
         log = self._log(record.topic)
+        check_size(record)
         partition = partition_of(record.key, len(log)) if record.partition is None else record.partition
         if not 0 <= partition < len(log):
             raise UnknownTopic(f"topic {record.topic} has {len(log)} partitions, not {partition}")
@@ -90,7 +91,14 @@ class MemoryBroker:
         offset = len(log)
         log.append(
             Received(
-                record.topic, partition, offset, record.key, record.value, tuple(record.headers), record.timestamp_ms
+                record.topic,
+                partition,
+                offset,
+                record.key,
+                record.value,
+                tuple(record.headers),
+                record.timestamp_ms,
+                record.odd_key,
             )
         )
         return offset

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
-from streams.broker import Broker
+from streams.broker import Broker, Offsets
 from streams.errors import BrokerError
 from streams.record import Received, TopicPartition
 
@@ -12,13 +12,15 @@ _IDLE_POLLS = 20
 _POLL_S = 0.5
 
 
-async def read_whole(broker: Broker, places: Sequence[TopicPartition]) -> AsyncIterator[Received]:
-    """Yield the records of partitions from their beginnings to where they end at the call.
+async def read_whole(
+    broker: Broker, places: Sequence[TopicPartition], start: Offsets | None = None
+) -> AsyncGenerator[Received, None]:
+    """Yield the records of partitions from start, or their beginnings, to where they end at the call.
 
     Raises BrokerError where records are there and do not come.
     """
     ends = await broker.ends(places)
-    async with broker.reader(await broker.beginnings(places)) as reader:
+    async with broker.reader(start or await broker.beginnings(places)) as reader:
         idle = 0
         while any(reader.position(place) < end for place, end in ends.items()):
             records = await reader.poll(_POLL_S)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any, cast
 
-from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio import ConnectionPool, Redis, SSLConnection
 from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -24,30 +26,57 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from streams.errors import ConfigError, StoreError
 from streams.store import Changes, Expected, check_cap, conflict, whole_ms
+from streams.tls import tls_context, untrusted
 
+_LOGIN = "set FINAGENT_REDIS_USERNAME and FINAGENT_REDIS_PASSWORD or FINAGENT_REDIS_PASSWORD_FILE"
 _GLOB = re.compile(r"([*?\[\]\\^])")
 _SCAN_COUNT = 1000
 _REFUSALS: dict[type[RedisError], str] = {
-    AuthenticationError: "it refuses the password, or needs one: name user and password in redis.url",
-    AuthorizationError: "it refuses the password, or needs one: name user and password in redis.url",
-    NoPermissionError: "the user of redis.url may not do this: it needs read, write and transactions on the prefix",
+    AuthenticationError: f"it refuses the user and password, or needs them: {_LOGIN}",
+    AuthorizationError: f"it refuses the user and password, or needs them: {_LOGIN}",
+    NoPermissionError: "its user may not do this: it needs read, write and transactions on the prefix",
     ReadOnlyError: "it is a read-only replica: name the primary in redis.url",
     OutOfMemoryError: "it is full: give it more maxmemory, or lower memory.max_events",
 }
 """What Redis refuses, in the words of who can mend it."""
 
 
+@dataclass(frozen=True)
+class RedisSecurity:
+    """Who this client is, and whom it trusts."""
+
+    username: str = ""
+    """Empty: the default user, or the one in the URL."""
+    password: str = field(default="", repr=False)
+    ca_file: str = ""
+    """PEM certificates of the authorities that vouch for it; empty: those of the system."""
+
+
+class _TlsConnection(SSLConnection):
+    """A connection that trusts whom the setting names, and nobody else."""
+
+    def __init__(self, *, ca_file: str, **options: Any) -> None:
+        super().__init__(**options)
+        self.ssl_context.context = tls_context(ca_file, "redis.ssl_ca_file")
+
+
 class RedisStore:
     """Redis, seen through the port; an append whose connection broke may stand twice."""
 
-    def __init__(self, url: str, prefix: str = "", timeout_s: float = 2.0) -> None:
-        self._options = _options(url)
+    def __init__(
+        self, url: str, prefix: str = "", timeout_s: float = 2.0, *, security: RedisSecurity | None = None
+    ) -> None:
+        self._options = _secured(_options(url), security or RedisSecurity())
         self._prefix = prefix
         self._timeout_s = timeout_s
         self._client: Redis | None = None
 
     def __repr__(self) -> str:
         return f"RedisStore({self._address}, prefix={self._prefix!r})"
+
+    @property
+    def _host(self) -> str:
+        return str(self._options.get("host", "localhost"))
 
     @property
     def _address(self) -> str:
@@ -77,8 +106,8 @@ class RedisStore:
             raise StoreError(f"the store on Redis at {self._address} is not started")
         try:
             yield self._client
-        except (RedisError, OSError, TimeoutError) as error:
-            raise StoreError(f"Redis at {self._address}: {_said(error)}") from error
+        except (RedisError, OSError, TimeoutError, ConfigError) as error:  # the last: its certificates went away
+            raise StoreError(f"Redis at {self._address}: {_said(error, self._host)}") from error
 
     async def get(self, key: str) -> bytes | None:
         """Return the value of a key."""
@@ -182,8 +211,15 @@ def _begin(pipe: Any) -> None:
     pipe.multi()
 
 
-def _said(error: Exception) -> str:
+def _said(error: Exception, host: str) -> str:
     """Return what failed; of a refusal, who may mend it and how."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return untrusted(cause, host, "redis.ssl_ca_file")
+        if isinstance(cause, ssl.SSLError):
+            return f"it does not speak TLS as wanted: is rediss:// right for this port? ({cause.reason})"
+        cause = cause.__cause__ or cause.__context__
     advice = next((words for kind, words in _REFUSALS.items() if isinstance(error, kind)), "")
     return f"{advice} ({error})" if advice else f"{type(error).__name__}: {error}"
 
@@ -193,6 +229,23 @@ def _options(url: str) -> dict[str, Any]:
         return dict(parse_url(url))
     except ValueError:  # its text may quote the password
         raise ConfigError("the Redis URL is malformed, expected redis://[user:password@]host:port/db") from None
+
+
+def _secured(options: dict[str, Any], security: RedisSecurity) -> dict[str, Any]:
+    """Return options with login and TLS; raise ConfigError for what would weaken them, or be without effect."""
+    has_tls = options.get("connection_class") is SSLConnection
+    if any(name.startswith("ssl_") for name in options):
+        raise ConfigError("redis.url has ssl_ options: certificates and host names are always checked; drop them")
+    if security.ca_file and not has_tls:
+        raise ConfigError("redis.ssl_ca_file is set, and redis.url would not use it: begin the URL with rediss://")
+    if security.password and options.get("password"):
+        raise ConfigError("redis.url and the environment both give a password for Redis: keep one")
+    if security.password:
+        options |= {"username": security.username or options.get("username"), "password": security.password}
+    if has_tls:
+        tls_context(security.ca_file, "redis.ssl_ca_file")
+        options |= {"connection_class": _TlsConnection, "ca_file": security.ca_file}
+    return options
 
 
 def _pool(options: dict[str, Any], timeout_s: float) -> ConnectionPool:

@@ -22,14 +22,16 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from schemas import KillSwitchSet, SliceClosed, StrategyStarted
+from schemas import KillSwitchSet, PolicyInForce, SliceClosed, StrategyStarted
 from streams.record import Event
-from streams.topics import DATA_PLANE_RANK, Family
+from streams.topics import DATA_PLANE_RANK, POLICIES, Family
 
 FEED = "feed"
 ANY = -1
 """Stands for the slice of records that were published outside slices: the next phase takes them."""
 FOREVER = 2**63
+TABLES = frozenset({POLICIES.name})
+"""Topics that a pool with a role reads whole, ahead of slices, where it has a handler for what they carry."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,8 @@ class Frontier(BaseModel):
     """The runs that are active in the slice."""
     switches: tuple[KillSwitchSet, ...] = ()
     """What operators say of kill switches in the slice."""
+    policies: tuple[PolicyInForce, ...] = ()
+    """The policies that decide in the slice."""
 
 
 @dataclass(frozen=True)
@@ -111,13 +115,16 @@ class Work:
     """The slice closings that are settled with it."""
     switches: tuple[KillSwitchSet, ...] = ()
     """What operators say of kill switches in the slice."""
+    policies: tuple[PolicyInForce, ...] = ()
+    """The policies that decide in the slice."""
 
 
 @dataclass
 class SliceInbox:
     """Hold records until their phase may run.
 
-    partitions maps each family to its partition count; runs is the task's table of started runs, which it fills itself.
+    partitions maps each family to its partition count; runs is the task's table of started runs, which it fills itself,
+    and so is policies: the newest version that it has read of each, None for a pool that reads none.
     """
 
     role: Role
@@ -125,6 +132,7 @@ class SliceInbox:
     partitions: Mapping[str, int]
     runs: Mapping[str, StrategyStarted]
     frontier: Frontier
+    policies: Mapping[str, int] | None = None
     _waiting: dict[str, dict[int, list[Event]]] = field(default_factory=lambda: defaultdict(dict))
     """Records by topic and slice; those outside slices under ANY."""
     _order: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
@@ -162,7 +170,8 @@ class SliceInbox:
         if following.phase + 1 == len(self.role.phases):
             closings += self._drop_stale(following.slice)
         events, duplicates = self._take(phase, following.slice)
-        return Work(phase, following.slice, events, following.runs, closings + duplicates, following.switches)
+        settled = closings + duplicates
+        return Work(phase, following.slice, events, following.runs, settled, following.switches, following.policies)
 
     def _following(self) -> Frontier | None:
         last = self.frontier
@@ -175,9 +184,16 @@ class SliceInbox:
             return None
         closing = self._closed[first][ahead].message
         assert isinstance(closing, SliceClosed)
-        if self.role.tables and any(run not in self.runs for run in closing.runs):
+        if not self._knows(closing):
             return None
-        return Frontier(slice=ahead, phase=0, runs=closing.runs, switches=closing.switches)
+        return Frontier(slice=ahead, phase=0, runs=closing.runs, switches=closing.switches, policies=closing.policies)
+
+    def _knows(self, closing: SliceClosed) -> bool:
+        """Tell whether the tables have come as far as the slice."""
+        if self.role.tables and any(run not in self.runs for run in closing.runs):
+            return False
+        read = self.policies
+        return read is None or all(each.version <= read.get(each.policy_id, 0) for each in closing.policies)
 
     def _feed_channels(self) -> list[Channel]:
         return [*self._channels("ticks", ()), *self._channels("bars", ())]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from schemas import StateSaved
 from streams.broker import Broker
+from streams.errors import UnreadableState
 from streams.reading import read_whole
 from streams.record import Record, TopicPartition
 from streams.serde import Serde
@@ -54,9 +55,19 @@ class StateTable:
         state = self._live.get(name)
         if state is None:
             saved = self._saved.get(name)
-            state = self._live[name] = kind() if saved is None else kind.model_validate_json(saved)
+            state = self._live[name] = kind() if saved is None else self._read(kind, name, saved)
         assert isinstance(state, kind)
         return state
+
+    def _read(self, kind: type[S], name: str, saved: str) -> S:
+        try:
+            return kind.model_validate_json(saved)
+        except ValidationError as error:
+            more = ", ".join(".".join(map(str, each["loc"])) for each in error.errors(include_input=False))
+            raise UnreadableState(
+                f"{self._place.topic}[{self._place.partition}] {name}: this release cannot read {more}: a newer one "
+                "saved it, start the pool from that"
+            ) from None
 
     def keys(self, kind: type[State]) -> Iterator[str]:
         """Yield the keys that have a state of this class, in order."""

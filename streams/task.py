@@ -15,16 +15,16 @@ from typing import Protocol
 
 from pydantic import Field
 
-from schemas import BarBlock, Message, TickBlock
+from schemas import BarBlock, KillSwitchSet, Message, SliceClosed, TickBlock
 from streams import tracing
-from streams.broker import Broker, Reader, Transactions
+from streams.broker import MAX_RECORD_BYTES, Broker, Reader, Transactions, partition_of
 from streams.clock import Clock
 from streams.counts import Counts
-from streams.dead_letters import dead_letter
-from streams.errors import DecodeError, HandlerError
+from streams.dead_letters import HANDLER, Refusal, dead_letter
+from streams.errors import DecodeError, HandlerError, Misplaced, Oversized, RecordTooLarge
 from streams.ids import derive_id
 from streams.in_hand import IN_HAND, TASK
-from streams.progress import Progress
+from streams.progress import Progress, Span
 from streams.record import Envelope, Event, Received, Record, TopicPartition
 from streams.serde import Serde
 from streams.slices import Frontier, Work
@@ -34,6 +34,8 @@ from streams.topics import DEAD_LETTER_SUFFIX, key_of, topic, topic_of
 log = logging.getLogger("finagent.task")
 MAX_WAITING = 20_000
 """Records held back before market data is paused."""
+LOGGED = 10
+"""Dead letters of one commit that are logged one by one."""
 COMMIT_S = 0.1
 """Work that has been done for this long is committed before more is begun."""
 PASS_S = 1.0
@@ -115,8 +117,8 @@ class TaskMeta(State):
     """What a task remembers of its own progress."""
 
     frontier: Frontier = Frontier()
-    done_ahead: dict[str, list[int]] = Field(default_factory=dict)
-    """Offsets handled beyond the committed one, by topic:partition."""
+    done_ahead: dict[str, list[Span]] = Field(default_factory=dict)
+    """Runs of offsets handled beyond the committed one, by topic:partition."""
     handled: dict[str, int] = Field(default_factory=dict)
     """Rows handled so far, by topic."""
     dead: dict[str, int] = Field(default_factory=dict)
@@ -173,6 +175,7 @@ class Task:
             self._progress = Progress(self.meta.done_ahead)
             self._letters: list[Record] = []
             self._fresh: tuple[dict[str, int], dict[str, int]] = ({}, {})
+            self._causes: dict[str, Received] = {}
             inputs = await self._inputs()
             start = {**await self.broker.beginnings(inputs), **await self.broker.committed(self.id, inputs)}
             self._inbox = self.processor.inbox(self)
@@ -248,23 +251,37 @@ class Task:
         if not self._progress.seen(record):
             return
         if self._is_for_others(record):
-            self._progress.done(record)
-            self._passed = self._passed or time.monotonic()
+            self._pass_over(record)
             return
-        poison = ("record", record.topic, record.partition, record.offset)
+        raised = self.poisoned.get(("record", record.topic, record.partition, record.offset))
+        if raised is not None:
+            self._refuse(record, raised, HANDLER)
+            return
         try:
-            if poison in self.poisoned:
-                raise DecodeError(self.poisoned[poison])
-            self._inbox.offer(self._decode(record))
+            event = self._decode(record)
         except DecodeError as error:
-            self._refuse(record, str(error), always=poison in self.poisoned)
+            self._refuse(record, str(error), error.kind)
+            return
+        if event.envelope.only_for in (None, self.processor.pool):
+            self._inbox.offer(event)
+        else:
+            self._pass_over(record)
+
+    def _pass_over(self, record: Received) -> None:
+        self._progress.done(record)
+        self._passed = self._passed or time.monotonic()
 
     def _decode(self, record: Received) -> Event:
+        if (size := record.size) > MAX_RECORD_BYTES:
+            raise Oversized(f"{size} bytes, expected at most {MAX_RECORD_BYTES}")
         message = self.serde.decode(record.value)
-        allowed = topic(record.topic).types
-        if type(message) not in allowed:
-            raise DecodeError(f"{type(message).__name__} does not belong on {record.topic}")
-        return Event(message, Envelope.from_headers(record.headers), record)
+        on = topic(record.topic)
+        if type(message) not in on.types:
+            raise Misplaced(f"{type(message).__name__} does not belong on {record.topic}")
+        event = Event(message, Envelope.from_headers(record.headers), record)
+        if not isinstance(message, SliceClosed):  # every partition has its own
+            check_key(record, record.partition, message, self.partitions[on.family])
+        return event
 
     def _is_for_others(self, record: Received) -> bool:
         """Return whether the processor names whom a topic's records are addressed to, and this one is not for it."""
@@ -275,22 +292,24 @@ class Task:
         value = self.serde.peek(record.value, field)
         return value is not None and value not in values
 
-    def _refuse(self, record: Received, reason: str, *, always: bool) -> None:
+    def _refuse(self, record: Received, reason: str, kind: str) -> None:
         """Set a record aside; of a topic that every task reads, the owner of its partition writes the letter.
 
-        A table has no owner: the first task of each pool that reads it does.
+        A table has no owner: the first task of each pool that reads it does. What a handler raised on is told by each.
         """
         first_of_table = topic(record.topic).family == "single" and self.partition == 0
-        if always or first_of_table or record.topic in self.processor.owned:
-            self.dead_letter(record, reason)
+        if kind == HANDLER or first_of_table or record.topic in self.processor.owned:
+            self.dead_letter(record, reason, kind)
         self.meta.dead[record.topic] = self.meta.dead.get(record.topic, 0) + 1
         self._progress.done(record)
         self._settled = True
 
-    def dead_letter(self, record: Received, reason: str) -> None:
-        """Write a dead letter with the next commit."""
-        log.warning("%s: dead letter %s: %s", self.id, record.place, reason)
-        self._letters.append(dead_letter(record, reason, self.processor.pool))
+    def dead_letter(self, record: Received, reason: str, kind: str = HANDLER) -> None:
+        """Write a dead letter with the next commit; of many at once, the first ones are logged."""
+        if len(self._letters) < LOGGED:
+            log.warning("%s: dead letter %s: %s", self.id, record.place, reason)
+        refusal = Refusal(reason, kind, self.processor.pool, self.clock.now() // 1_000_000)
+        self._letters.append(dead_letter(record, refusal))
 
     def _settle(self, work: Work, left: Sequence[Event] = ()) -> None:
         handled, (messages, all_rows) = self.meta.handled, self._fresh
@@ -298,6 +317,7 @@ class Task:
         events = [event for event in work.events if id(event) not in waiting] if left else work.events
         for event in events:
             self._progress.done(event.record)
+            self._causes[event.envelope.message_id] = event.record
             name = event.record.topic
             rows = len(event.message) if isinstance(event.message, _BLOCKS) else 1
             handled[name] = handled.get(name, 0) + rows
@@ -325,15 +345,29 @@ class Task:
         began = time.monotonic()
         try:
             await transactions.commit(records, offsets, then)
+        except RecordTooLarge as error:
+            self.counts.aborted += 1
+            raise self._blamed(error) from error
         except BaseException:
             self.counts.aborted += 1
             raise
+        self._causes = {}
         self.counts.commits.add(time.monotonic() - began)
         self.counts.committed(*self._fresh, [letter.topic.removesuffix(DEAD_LETTER_SUFFIX) for letter in self._letters])
         self._committed, self._fresh = offsets, ({}, {})
+        if len(self._letters) > LOGGED:
+            log.warning("%s: %d more dead letters", self.id, len(self._letters) - LOGGED)
         self._letters = []
         self._settled, self._passed = False, None
         self.on_commit(self)
+
+    def _blamed(self, error: RecordTooLarge) -> Exception:
+        """Return the error of the record that led to one that is too large: it would again, whenever it is handled."""
+        record = self._causes.get(error.cause)
+        if record is None:
+            return error
+        poison = ("record", record.topic, record.partition, record.offset)
+        return HandlerError(f"{record.place} led to {error}", topic=record.topic, poison=poison)
 
     def _records(self, outputs: Iterable[Output], *stage: str) -> list[Record]:
         """Make records; stage tells apart what one cause led to at different stages of a commit."""
@@ -362,6 +396,16 @@ class Task:
             reader.pause(data)
         elif data:
             reader.resume(data)
+
+
+def check_key(record: Received, partition: int, message: Message, partitions: int) -> None:
+    """Raise Misplaced for a record under another key, or on another partition of so many, than its message's."""
+    has_own = hasattr(message, topic(record.topic).key) or isinstance(message, KillSwitchSet)
+    key = key_of(record.topic, message) if has_own else record.key
+    if record.key != key or record.odd_key is not None:
+        raise Misplaced(f"the key is {record.key!r}, expected {key!r}")
+    if not topic(record.topic).spread and (own := partition_of(key, partitions)) != partition:
+        raise Misplaced(f"the key {key!r} belongs to partition {own} of {record.topic}, not {partition}")
 
 
 def _of_own(follow: Follow | None, before: int) -> Follow | None:

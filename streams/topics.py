@@ -26,6 +26,8 @@ class Topic:
     """The one role whose handlers may publish on it; None: any."""
     retention_ms: int = 0
     """How long records are kept, in ms; 0: as long as the broker's default says."""
+    spread: bool = False
+    """True: a record may stand on any partition, not only on its key's."""
 
 
 TICKS = Topic("ticks", "instrument", "instrument_id", (s.TickBlock, s.SliceClosed))
@@ -56,7 +58,7 @@ WORKFLOWS = Topic("workflows", "workflow", "workflow_id", (s.Workflow,), compact
 STRATEGIES = Topic(
     "strategies", "single", "run_id", (s.StrategyStarted, s.StrategyStopped, s.KillSwitchSet), compacted=True
 )
-BACKTESTS = Topic("backtests", "backtest", "job_id", (s.RunBacktest,))
+BACKTESTS = Topic("backtests", "backtest", "job_id", (s.RunBacktest,), spread=True)
 BACKTEST_RESULTS = Topic("backtest_results", "backtest", "job_id", (s.BacktestCompleted, s.BacktestFailed))
 INSTRUMENTS = Topic("instruments", "single", "instrument_id", (s.Instrument,), compacted=True)
 TRANSITIONS = Topic("rl.transitions", "training", "actor_id", (s.TransitionsRecorded,))
@@ -89,6 +91,8 @@ TOPICS: dict[str, Topic] = {
 DATA_PLANE_RANK = ("strategies", "ticks", "bars", "orders", "fills", "signals", "targets", "risk")
 """Order of rows of one instant: data before reports before decisions."""
 DEAD_LETTER_SUFFIX = ".dlq"
+SCHEMAS = "schemas"
+"""Compacted, one partition: the Avro schema of every writer as JSON, by its fingerprint as it stands in records."""
 KILL_SWITCH = "kill-switch:"
 """Stands before the account in the key of an operator's word on it, compacted to the last one; no run is so named."""
 

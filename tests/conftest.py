@@ -1,12 +1,23 @@
 """What every test may use, and the rule that continuous integration skips no test of a real service."""
 
+import logging
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
 
-pytest_plugins = ["tests.services", "tests.browser"]
+pytest_plugins = ["tests.services", "tests.registry", "tests.browser"]
 REAL_SERVICES = ("kafka", "redis", "browser")
+
+
+@pytest.fixture(autouse=True)
+def own_log_levels() -> Iterator[None]:
+    """Let no test change for the next what the project logs: `log_level` is of the whole process."""
+    loggers = [logging.getLogger(name) for name in ("finagent", "FinAgentOrchestrator")]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,4 +1,4 @@
-"""See to it before the tests that they can have a real Kafka and a real browser."""
+"""See to it before the tests that they can have a real Kafka, a real schema registry and a real browser."""
 
 import os
 import shutil
@@ -9,7 +9,9 @@ from playwright.sync_api import sync_playwright
 
 from infra.services import ServiceError
 from infra.services.jars import cached_jars, find_java
+from infra.services.redis import find_server
 from tests.browser import WANTED, found_chromium
+from tests.registry import registry_home
 from tests.services import KAFKA_VARIABLE, docker_answers
 
 INSTALL_TIMEOUT_S = 600
@@ -27,6 +29,29 @@ def missing_kafka() -> str | None:
     return None
 
 
+def missing_tls_redis() -> str | None:
+    """Say in one line that there is no Redis server with TLS, after trying to install one; None where there is."""
+    try:
+        find_server(with_tls=True)
+    except ServiceError as error:
+        if os.geteuid() == 0 and shutil.which("apt-get"):
+            sys.stderr.write("Installing a Redis server with TLS for the tests ...\n")
+            if _succeeds(_apt("redis-server")) and shutil.which("redis-server"):
+                return None
+        return f"The tests of a secure Redis need one with TLS: {error}"
+    return None
+
+
+def missing_registry() -> str | None:
+    """Say in one line why the tests can have no schema registry and what to do; None where they can."""
+    try:
+        find_java()
+        registry_home()
+    except ServiceError as error:
+        return f"The tests need a schema registry. {error}"
+    return None
+
+
 def missing_browser() -> str | None:
     """Say in one line that there is no Chromium, after trying to install one; None where there is."""
     with sync_playwright() as playwright:
@@ -40,9 +65,13 @@ def missing_browser() -> str | None:
 
 
 def _installations() -> list[list[str]]:
-    packaged = ["sh", "-c", "apt-get update -q && apt-get install -y -q --no-install-recommends chromium"]
+    packaged = _apt("chromium")
     own = [sys.executable, "-m", "playwright", "install", "chromium"]
     return [packaged, own] if os.geteuid() == 0 and shutil.which("apt-get") else [own]
+
+
+def _apt(package: str) -> list[str]:
+    return ["sh", "-c", f"apt-get update -q && apt-get install -y -q --no-install-recommends {package}"]
 
 
 def _succeeds(command: list[str]) -> bool:
@@ -55,8 +84,10 @@ def _succeeds(command: list[str]) -> bool:
 
 def main() -> str | int:
     """Return what to exit with: without Kafka, and under CI without a browser, the tests are not worth starting."""
-    if (kafka := missing_kafka()) is not None:
-        return kafka
+    if (service := missing_kafka() or missing_registry()) is not None:
+        return service
+    if (redis := missing_tls_redis()) is not None:
+        sys.stderr.write(f"{redis}. They fail.\n")
     if (browser := missing_browser()) is not None:
         if os.environ.get("CI") == "true":
             return browser

@@ -63,21 +63,21 @@ def prefix() -> str:
 
 
 @contextmanager
-def local_kafka(folder: Path, brokers: int = 1) -> Iterator[KafkaService]:
-    """Run Kafka in the folder for the length of the block."""
+def local_kafka(folder: Path, brokers: int = 1, security: Path | None = None) -> Iterator[KafkaService]:
+    """Run Kafka in the folder for the length of the block; security: the folder of a secure one's keys."""
     with _stopped_in_any_case("stop_kafka", folder):
         try:
-            yield start_kafka(folder, brokers)
+            yield start_kafka(folder, brokers, security=security)
         finally:
             stop_kafka(folder)
 
 
 @contextmanager
-def local_redis(folder: Path) -> Iterator[RedisService]:
-    """Run Redis in the folder for the length of the block."""
+def local_redis(folder: Path, security: Path | None = None) -> Iterator[RedisService]:
+    """Run Redis in the folder for the length of the block; security: the folder of a secure one's keys."""
     with _stopped_in_any_case("stop_redis", folder):
         try:
-            yield start_redis(folder)
+            yield start_redis(folder, security=security)
         finally:
             stop_redis(folder)
 

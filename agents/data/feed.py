@@ -18,6 +18,8 @@ from schemas import (
     Instrument,
     KillSwitchSet,
     Message,
+    PolicyInForce,
+    PolicyPublished,
     SliceClosed,
     StrategyStarted,
     StrategyStopped,
@@ -32,11 +34,15 @@ from streams.record import Envelope, Received, Record, TopicPartition
 from streams.serde import Serde
 from streams.slices import FEED
 from streams.state import State, StateTable
-from streams.topics import BARS, INSTRUMENTS, STRATEGIES, TICKS, Topic
+from streams.topics import BARS, INSTRUMENTS, POLICIES, STRATEGIES, TICKS, Topic
 
 Row = Bar | TickBlock | CorporateAction
 log = logging.getLogger("finagent.feed")
-_STRATEGIES = TopicPartition(STRATEGIES.name, 0)
+_TABLES = (TopicPartition(STRATEGIES.name, 0), TopicPartition(POLICIES.name, 0))
+
+
+POLICY_ID = "policy_id"
+"""The parameter by which a run names the policy that decides for it."""
 
 
 class FeedState(State):
@@ -83,9 +89,10 @@ class Feed:
         self._count = partitions["instrument"]
         self._clock = clock
         self._serde = serde
-        self._transactions, self._strategies, self._states = connections
+        self._transactions, self._tables, self._states = connections
         self._active: dict[str, StrategyStarted] = {}
         self._trace: tuple[int, str | None] = (-1, None)
+        self._policies: dict[str, PolicyInForce] = {}
         self._switches: dict[str, KillSwitchSet] = {}
         self._words: set[str] = set()
         self._untold = False
@@ -100,9 +107,9 @@ class Feed:
         async with broker.transactions(FEED) as transactions:
             states = StateTable(FEED, 0, serde)
             await states.restore(broker)
-            start = await broker.beginnings([_STRATEGIES])
-            async with broker.reader(start) as strategies:
-                feed = cls(broker, partitions, clock, serde, (transactions, strategies, states))
+            start = await broker.beginnings(_TABLES)
+            async with broker.reader(start) as tables:
+                feed = cls(broker, partitions, clock, serde, (transactions, tables, states))
                 await feed._catch_up()
                 # What was said while there was no feed waits for data, as it did then.
                 feed._untold = False
@@ -119,9 +126,9 @@ class Feed:
         return self._active
 
     async def _catch_up(self) -> None:
-        end = (await self._broker.ends([_STRATEGIES]))[_STRATEGIES]
-        while self._strategies.position(_STRATEGIES) < end:
-            for record in await self._strategies.poll(0.5):
+        ends = await self._broker.ends(_TABLES)
+        while any(self._tables.position(table) < end for table, end in ends.items()):
+            for record in await self._tables.poll(0.5):
                 self._learn(record)
 
     def _learn(self, record: Received) -> None:
@@ -135,11 +142,19 @@ class Feed:
             self._active[message.run_id] = message
         elif isinstance(message, StrategyStopped):
             self._untold |= self._active.pop(message.run_id, None) is not None
+        elif isinstance(message, PolicyPublished):
+            self._learn_policy(message)
         elif isinstance(message, KillSwitchSet) and message.command_id not in self._words:
             # An orchestrator that was killed may say an older word again: it must not undo the one after it.
             self._words.add(message.command_id)
             self._switches[message.account_id] = message
             self._untold = True
+
+    def _learn_policy(self, policy: PolicyPublished) -> None:
+        """Take a version that may decide; one that is older than what is known comes too late."""
+        known = self._policies.get(policy.policy_id)
+        if policy.serving and (known is None or policy.version > known.version):
+            self._policies[policy.policy_id] = policy.in_force()
 
     async def reference_data(self, instruments: Iterable[Instrument]) -> None:
         """Publish what is known of the instruments."""
@@ -221,11 +236,25 @@ class Feed:
     def _closed(self, ts: int, counts: Mapping[tuple[str, int], int], state: FeedState) -> list[Record]:
         state.last_slice, state.slices = ts, state.slices + 1
         switches, self._untold = self._told(), False
+        closing = SliceClosed(
+            ts_event=ts,
+            source=FEED,
+            partition=0,
+            stage="data",
+            runs=tuple(sorted(self._active)),
+            switches=switches,
+            policies=self._in_force(),
+        )
         return [
-            self._closing(ts, topic, partition, counts.get((topic.name, partition), 0), switches)
+            self._closing(closing, topic, partition, counts.get((topic.name, partition), 0))
             for topic in (TICKS, BARS)
             for partition in range(self._count)
         ]
+
+    def _in_force(self) -> tuple[PolicyInForce, ...]:
+        """Return the newest version of each policy that an active run names."""
+        named = {str(run.parameters.get(POLICY_ID)) for run in self._active.values()}
+        return tuple(self._policies[name] for name in sorted(named & self._policies.keys()))
 
     def _told(self) -> tuple[KillSwitchSet, ...]:
         """Return the words that the next slice tells: every halt, and the releases that none told yet."""
@@ -242,13 +271,10 @@ class Feed:
             return self._record(row, TICKS, row.instrument_id, tick_id(row, 0), ts)
         return self._record(row, BARS, row.instrument_id, bar_id(row), ts)
 
-    def _closing(self, ts: int, topic: Topic, partition: int, rows: int, switches: tuple[KillSwitchSet, ...]) -> Record:
-        runs = tuple(sorted(self._active))
-        closing = SliceClosed(
-            ts_event=ts, source=FEED, partition=0, stage="data", runs=runs, rows=rows, switches=switches
-        )
-        message_id = derive_id(slice_id(ts), FEED, topic.name, partition)
-        return self._record(closing, topic, str(partition), message_id, ts, partition)
+    def _closing(self, closing: SliceClosed, topic: Topic, partition: int, rows: int) -> Record:
+        message_id = derive_id(slice_id(closing.ts_event), FEED, topic.name, partition)
+        told = closing.model_copy(update={"rows": rows})
+        return self._record(told, topic, str(partition), message_id, closing.ts_event, partition)
 
     def _record(
         self, message: Message, topic: Topic, key: str, message_id: str, ts: int | None, partition: int | None = None

@@ -50,6 +50,7 @@ class MemoryAgent:
     limits: MemoryLimits
     says: Says
     clock: Clock
+    serde: Serde
     fresh: bool = False
     """True: what the store has is of another log, or is to be read again: it is dropped first."""
     lease_s: float = 6.0
@@ -59,7 +60,6 @@ class MemoryAgent:
     state: Literal["starting", "standby", "active", "unavailable"] = "starting"
     reason: str = ""
     """Why it is unavailable."""
-    _serde: Serde = field(default_factory=Serde)
     _holder: bytes = field(default_factory=lambda: uuid.uuid4().hex.encode())
     _offsets: bytes | None = None
     _positions: dict[TopicPartition, int] = field(default_factory=dict)
@@ -176,7 +176,7 @@ class MemoryAgent:
 
     async def _write(self, records: Sequence[Received], offsets: Mapping[TopicPartition, int], shelf: Shelf) -> None:
         """Write what records lead to, and forget what they push out or what has become too old."""
-        entries = [entry for record in records if (entry := entry_of(record, self._serde, self.says))]
+        entries = [entry for record in records if (entry := entry_of(record, self.serde, self.says))]
         fresh, gone = shelf.take(entries, self.clock.now() - round(self.limits.ttl_s * 1e9))
         reached = offsets_value(offsets)
         if not records and not gone and reached == self._offsets:

@@ -34,6 +34,8 @@ def _plain(value: Any) -> Any:
         return {name: _plain(each) for name, each in value.__dict__.items()}
     if isinstance(value, tuple):
         return [_plain(each) for each in value]
+    if isinstance(value, bytes):
+        return {"left_out_bytes": len(value)}
     return value
 
 

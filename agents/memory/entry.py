@@ -10,7 +10,7 @@ from typing import Any
 from agents.memory.content import fields_of
 from agents.memory.keys import position_of, reference_key
 from schemas import Message, SliceClosed
-from streams.dead_letters import OFFSET, PARTITION, POOL, REASON, TOPIC
+from streams.dead_letters import OFFSET, PARTITION, POOL, REASON, REDRIVEN, TOPIC
 from streams.errors import DecodeError
 from streams.ids import derive_id
 from streams.record import Envelope, Received, rfc3339
@@ -84,7 +84,7 @@ def _dead_letter(record: Received, serde: Serde) -> Entry:
     """Keep a dead letter under an id of its own: its headers are those of the record that was refused."""
     headers = dict(record.headers)
     reason, topic, partition, offset, pool = (
-        headers.get(name, b"").decode(errors="replace") for name in (REASON, TOPIC, PARTITION, OFFSET, POOL)
+        (headers.get(name) or b"").decode(errors="replace") for name in (REASON, TOPIC, PARTITION, OFFSET, POOL)
     )
     envelope = _envelope(record)
     refused = {"reason": reason, "pool": pool, "source_topic": topic, "size": len(record.value or b"")}
@@ -98,7 +98,8 @@ def _dead_letter(record: Received, serde: Serde) -> Entry:
         "says": f"{pool} refused a record of {topic}: {reason}",
         "message": refused,
     }
-    message_id = derive_id(envelope.message_id, pool, record.topic)
+    again = [value.decode(errors="replace") for name, value in record.headers if name == REDRIVEN and value]
+    message_id = derive_id(envelope.message_id, pool, record.topic, *again)
     return _entry(record, document, message_id, envelope.ts_init, envelope.ts_init)
 
 

@@ -9,15 +9,19 @@ from typing import Annotated
 
 import typer
 
+from infra.cli.actor import actor
 from infra.cli.backtest import backtest, check
 from infra.cli.broker import broker
 from infra.cli.demo import demo
+from infra.cli.dlq import dlq
+from infra.cli.evaluate import evaluate
 from infra.cli.exits import FAILED, report, session
 from infra.cli.feed import feed
 from infra.cli.kill_switch import kill_switch
 from infra.cli.mcp import mcp
 from infra.cli.memory import memory
 from infra.cli.orchestrator import orchestrator
+from infra.cli.policies import policies
 from infra.cli.pool import pool
 from infra.cli.replay import replay
 from infra.cli.report import draw
@@ -30,6 +34,7 @@ from infra.cli.submit import submit
 from infra.cli.sweep import sweep
 from infra.cli.topics import topics
 from infra.cli.trace import trace
+from infra.cli.train import train
 from infra.cli.up import up
 from infra.cli.worker import worker
 
@@ -62,6 +67,7 @@ COMMANDS: Sequence[Callable[..., None]] = (
     demo,
     backtest,
     sweep,
+    evaluate,
     replay,
     up,
     serve,
@@ -75,6 +81,8 @@ COMMANDS: Sequence[Callable[..., None]] = (
     status,
     topics,
     trace,
+    train,
+    actor,
 )
 for command in COMMANDS:
     app.command()(command)
@@ -82,7 +90,9 @@ app.command("kill-switch")(kill_switch)
 app.command("report")(draw)
 app.add_typer(broker, name="broker")
 app.add_typer(check, name="check")
+app.add_typer(dlq, name="dlq")
 app.add_typer(memory, name="memory")
+app.add_typer(policies, name="policies")
 app.add_typer(sandbox, name="sandbox")
 app.add_typer(schemas, name="schemas")
 

@@ -32,6 +32,7 @@ End = Annotated[str, typer.Option(help="Last session (included), ISO.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A parameter of the strategy; repeatable.")
 ]
+Policy = Annotated[str, typer.Option(help="File of the policy that decides for a strategy of the RL pool.")]
 Fill = Annotated[str, typer.Option(help="next_open, next_close, next_tick or same_close.")]
 
 
@@ -47,6 +48,7 @@ def backtest(
     png: Annotated[Path | None, typer.Option(help="Picture of equity and drawdown against the benchmarks.")] = None,
     replayed: Annotated[str, typer.Option(help="With --source topic: the run_id of a replay to read.")] = "",
     account: Annotated[str, typer.Option(help="With --source topic: obey the halts that this account had.")] = "",
+    policy: Policy = "",
     changes: Set = None,
     config: Config = None,
     kafka: Kafka = None,
@@ -64,6 +66,7 @@ def backtest(
         prefix=prefix_of(replayed),
         changes=overrides_of(changes or ()),
         account=account,
+        policy=policy,
     )
     settings = settings_of(config, kafka, None, prefix)
     if report is None and png is None:
@@ -73,6 +76,7 @@ def backtest(
             "--capital": capital,
             "--replayed": replayed,
             "--account": account,
+            "--policy": policy,
             "--config": config,
             "--kafka": kafka,
             "--prefix": prefix,
@@ -96,6 +100,7 @@ def lookahead(
     start: Start = "",
     end: End = "",
     cuts: Annotated[int, typer.Option(help="Points at which the future is taken away.", min=1)] = 5,
+    policy: Policy = "",
     changes: Set = None,
     config: Config = None,
     kafka: Kafka = None,
@@ -103,7 +108,7 @@ def lookahead(
     json: Json = False,
 ) -> None:
     """Cut the future off, and change it: decisions up to then must stay the same."""
-    asked = Asked(file, source, start, end, changes=overrides_of(changes or ()))
+    asked = Asked(file, source, start, end, changes=overrides_of(changes or ()), policy=policy)
     findings = asyncio.run(_lookahead(asked, settings_of(config, kafka, None, prefix), cuts))
     if json:
         as_json({"lookahead": bool(findings), "findings": [finding.__dict__ for finding in findings]})

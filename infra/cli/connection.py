@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import typer
 
 from infra.cli.exits import OK
 from infra.cli.options import need_kafka
 from infra.cli.stopping import wait_for_stop
+from orchestrator.enrolment import enrolled
 from orchestrator.otel import traced
 from orchestrator.settings import Settings
 from orchestrator.wiring import all_kinds, broker_of, context_of, partitions_of, pools_of, store_of
 from streams.broker import Broker
-from streams.errors import BrokerError, StoreError
+from streams.errors import BrokerError, RegistryError, StoreError
 from streams.host import TaskKind, create_topology
+from streams.serde import Serde
 from streams.store import Store
+from streams.topics import changelog
 
 log = logging.getLogger("finagent.cli")
 PATIENCE_S = 30.0
 """How long a program that is to stay waits for a Kafka that is not up yet."""
 _AGAIN_S = 0.5
+T = TypeVar("T")
 
 
 @asynccontextmanager
@@ -57,6 +62,23 @@ async def make_topics(
     await _patiently(make, "the topics", stop, patience_s)
 
 
+async def speaking(
+    settings: Settings,
+    broker: Broker,
+    topics: Collection[str] | None = None,
+    tasks: Collection[str] = (),
+    stop: asyncio.Event | None = None,
+    patience_s: float = 0.0,
+) -> tuple[Broker, Serde]:
+    """Return the broker to read with and the serde of a process: topics it writes, None for all; names of its tasks."""
+    changelogs = list(map(changelog, tasks))
+
+    async def ask() -> tuple[Broker, Serde]:
+        return await enrolled(settings, broker, topics, changelogs)
+
+    return await _patiently(ask, "the schemas to be told", stop, patience_s)
+
+
 @asynccontextmanager
 async def memory(settings: Settings) -> AsyncIterator[Store]:
     """Connect to the store; without it heartbeats say so, and work goes on."""
@@ -71,15 +93,15 @@ async def memory(settings: Settings) -> AsyncIterator[Store]:
         await store.stop()
 
 
-async def _patiently(
-    call: Callable[[], Awaitable[None]], what: str, stop: asyncio.Event | None, patience_s: float
-) -> None:
+async def _patiently(call: Callable[[], Awaitable[T]], what: str, stop: asyncio.Event | None, patience_s: float) -> T:
     stop, loop = stop or asyncio.Event(), asyncio.get_running_loop()
     deadline, told = loop.time() + patience_s, False
     while True:
         try:
             return await call()
         except BrokerError as error:
+            if loop.time() >= deadline and isinstance(error, RegistryError):
+                raise
             if loop.time() >= deadline:
                 raise BrokerError(f"{error}: start one with `finagent broker start`, or correct the address") from error
             if not told:

@@ -16,7 +16,7 @@ from rich.progress import Progress
 from agents.data.feed import Feed
 from agents.data.intervals import interval_ns
 from agents.data.reference import Reference
-from infra.cli.connection import connected, make_topics
+from infra.cli.connection import connected, make_topics, speaking
 from infra.cli.exits import INTERRUPTED
 from infra.cli.feed_source import SYNTHETIC, Source, Wanted, open_source
 from infra.cli.feed_times import window_length
@@ -28,7 +28,7 @@ from orchestrator.settings import Settings
 from orchestrator.wiring import partitions_of
 from streams.clock import WallClock
 from streams.record import rfc3339
-from streams.serde import Serde
+from streams.slices import FEED
 
 
 def feed(
@@ -89,7 +89,8 @@ def _publish(settings: Settings, source: Source, speed: float | None, json: bool
 async def _fed(settings: Settings, source: Source, pace: Pace, stop: asyncio.Event, told: Callable[[int], None]) -> Fed:
     async with connected(settings) as broker:
         await make_topics(settings, broker)
-        async with Feed.open(broker, partitions_of(settings), WallClock(), Serde()) as feed:
+        broker, serde = await speaking(settings, broker, None, [FEED])
+        async with Feed.open(broker, partitions_of(settings), WallClock(), serde) as feed:
             await feed.reference_data(source.instruments)
             return await publish(feed, source.slices, pace, stop, told)
 

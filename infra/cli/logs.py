@@ -6,12 +6,15 @@ import logging
 import os
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
 
 from orchestrator.wording import redacted
 
 FORMAT = "%(asctime)s %(levelname)s - %(name)s: %(message)s"
 _LIBRARIES = ("asyncio", "faust", "httpx", "httpx2", "kafka", "mcp", "mode", "orchestrator.faust_app", "uvicorn")
 _SECRET = re.compile(r"(KEY|SECRET|TOKEN|PASSWORD)$")
+_SECRET_FILE = re.compile(r"(SECRET|TOKEN|PASSWORD)_FILE$")
 _SHORTEST = 8
 """Shorter values stand in too much other text to be taken out of it."""
 
@@ -38,8 +41,13 @@ def formatter_of(log_format: str, environ: Mapping[str, str]) -> logging.Formatt
 
 
 def cleaner(environ: Mapping[str, str]) -> Callable[[str], str]:
-    """Return what takes secrets out of a text: user and password of URLs, and the environment's keys and tokens."""
-    known = [value for name, value in environ.items() if _SECRET.search(name) and len(value) >= _SHORTEST]
+    """Return what takes secrets out of a text: user and password of URLs, keys and tokens of the environment.
+
+    Those in the files that it names are among them.
+    """
+    known = [value for name, value in environ.items() if _SECRET.search(name)]
+    known += [value for name, path in environ.items() if _SECRET_FILE.search(name) and (value := _content(path))]
+    known = [value for value in known if len(value) >= _SHORTEST]
 
     def clean(text: str) -> str:
         text = redacted(text)
@@ -48,6 +56,13 @@ def cleaner(environ: Mapping[str, str]) -> Callable[[str], str]:
         return text
 
     return clean
+
+
+def _content(path: str) -> str:
+    # Whoever needs the file says what is wrong with it.
+    with suppress(OSError, UnicodeDecodeError, ValueError):
+        return Path(path).read_text(encoding="utf-8").strip()
+    return ""
 
 
 class TextLines(logging.Formatter):

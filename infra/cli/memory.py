@@ -12,7 +12,7 @@ from agents.memory.digest import digest
 from agents.memory.keys import event_key
 from agents.memory.pool import build as build_pool
 from agents.memory.reader import MAX_LIMIT, Memory, Wanted
-from infra.cli.connection import PATIENCE_S, connected, make_topics
+from infra.cli.connection import PATIENCE_S, connected, make_topics, speaking
 from infra.cli.connection import memory as remote_store
 from infra.cli.exits import FAILED, task_failed
 from infra.cli.feed_times import end_ns, start_ns
@@ -27,7 +27,6 @@ from orchestrator.wiring import kinds_of, partitions_of, store_of
 from streams.clock import WallClock
 from streams.errors import ConfigError
 from streams.host import Host
-from streams.serde import Serde
 
 log = logging.getLogger("finagent.cli")
 memory = typer.Typer(help="Keep the shared memory on Redis, read it, or build it again.")
@@ -136,9 +135,10 @@ async def _keep(settings: Settings, stop: asyncio.Event) -> None:
         clock, watch = WallClock(), MemoryWatch(settings.observability.high_memory_gb)
         kinds = kinds_of(build_pool(), Memory(store))
         await make_topics(settings, broker, kinds, stop, PATIENCE_S)
+        broker, serde = await speaking(settings, broker, None, [kind.name for kind in kinds], stop, PATIENCE_S)
         kept = store_of(settings)
-        agent = remembering.memory_agent(settings.memory, broker, kept, clock)
-        host = Host(broker, kinds, partitions_of(settings), clock, Serde(), stop=stop)
+        agent = remembering.memory_agent(settings.memory, broker, kept, clock, serde)
+        host = Host(broker, kinds, partitions_of(settings), clock, serde, stop=stop)
         beats = [
             asyncio.create_task(beat(host, store, clock, memory=watch)),
             asyncio.create_task(beat_process("memory", lambda: agent.handled, store, clock, stop, lag=agent.behind)),
@@ -167,8 +167,9 @@ async def _read(settings: Settings, wanted: Wanted) -> list[dict[str, Any]]:
 async def _rebuild(settings: Settings) -> dict[str, Any]:
     store = store_of(settings)
     async with connected(settings) as broker:
+        broker, serde = await speaking(settings, broker, ())
         try:
-            await remembering.rebuild(settings.memory, broker, store, WallClock())
+            await remembering.rebuild(settings.memory, broker, store, WallClock(), serde)
             return {"events": len(await store.scan(event_key(""))), "digest": await digest(store)}
         finally:
             await store.stop()
@@ -177,8 +178,9 @@ async def _rebuild(settings: Settings) -> dict[str, Any]:
 async def _check(settings: Settings) -> dict[str, Any]:
     store = store_of(settings)
     async with connected(settings) as broker:
+        broker, serde = await speaking(settings, broker, ())
         try:
-            found, expected = await remembering.check(settings.memory, broker, store, WallClock())
+            found, expected = await remembering.check(settings.memory, broker, store, WallClock(), serde)
             return {"digest": found, "from_log": expected, "equal": found == expected}
         finally:
             await store.stop()

@@ -9,13 +9,24 @@ import typer
 
 from infra.cli.exits import session
 from infra.cli.logs import configure
-from infra.services import kafka_status, redis_status
+from infra.services import kafka_settings, kafka_status, redis_settings, redis_status
 from orchestrator.settings import Settings, load
+from orchestrator.wording import redacted
 from streams.errors import ConfigError, ServiceError
 
 FOLDER = Path(".finagent")
 """Where `finagent broker start` keeps Kafka and Redis, relative to the working folder."""
 LOCAL = "local"
+
+
+def _without_password(url: str | None) -> str | None:
+    if url and redacted(url) != url:
+        raise ConfigError(
+            "--redis: everybody on this machine sees the options of a program: set FINAGENT_REDIS_PASSWORD_FILE or "
+            "FINAGENT_REDIS_PASSWORD, and FINAGENT_REDIS_USERNAME, instead of a password in the URL"
+        )
+    return url
+
 
 Config = Annotated[
     Path | None, typer.Option("--config", help="Settings file; default: config/orchestrator_config.yaml, if there.")
@@ -23,7 +34,10 @@ Config = Annotated[
 Kafka = Annotated[
     str | None, typer.Option("--kafka", help="host:port, or 'local': the one of `finagent broker start`.")
 ]
-Redis = Annotated[str | None, typer.Option("--redis", help="URL, or 'local': the one of `finagent broker start`.")]
+Redis = Annotated[
+    str | None,
+    typer.Option("--redis", help="URL, or 'local': the one of `finagent broker start`.", callback=_without_password),
+]
 Prefix = Annotated[str | None, typer.Option("--prefix", help="Put before every topic, group and transactional id.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
@@ -37,28 +51,28 @@ def settings_of(
     mode: str | None = None,
 ) -> Settings:
     """Return the settings of the file, the environment and these options; log as they say."""
-    address = local_kafka() if kafka == LOCAL else kafka
-    url = local_redis() if redis == LOCAL else redis
-    given = {"mode": mode, "kafka": {"bootstrap": address, "prefix": prefix}, "redis": {"url": url}}
+    cluster = local_kafka() if kafka == LOCAL else {"bootstrap": kafka}
+    store = local_redis() if redis == LOCAL else {"url": redis}
+    given = {"mode": mode, "kafka": {**cluster, "prefix": prefix}, "redis": store}
     settings = load(config, _given(given))
     configure(settings.log_level, debug=session.debug, log_format=settings.observability.log_format)
     return settings
 
 
-def local_kafka(folder: Path = FOLDER) -> str:
-    """Return the address of the local Kafka; raise ServiceError where none runs."""
+def local_kafka(folder: Path = FOLDER) -> dict[str, str]:
+    """Return the settings that lead to the local Kafka; raise ServiceError where none runs."""
     service = kafka_status(folder / "kafka")
     if service is None or not any(broker.alive for broker in service.brokers):
         raise ServiceError(f"no local Kafka runs in {folder / 'kafka'}: start it with `finagent broker start`")
-    return service.bootstrap
+    return kafka_settings(service)
 
 
-def local_redis(folder: Path = FOLDER) -> str:
-    """Return the URL of the local Redis; raise ServiceError where none runs."""
+def local_redis(folder: Path = FOLDER) -> dict[str, str]:
+    """Return the settings that lead to the local Redis; raise ServiceError where none runs."""
     service = redis_status(folder / "redis")
     if service is None or not service.alive:
         raise ServiceError(f"no local Redis runs in {folder / 'redis'}: start it with `finagent broker start`")
-    return service.url
+    return redis_settings(service)
 
 
 def need_kafka(settings: Settings) -> None:

@@ -8,12 +8,13 @@ from typing import Annotated
 
 import typer
 
-from infra.cli.connection import PATIENCE_S, connected, make_topics, memory
+from infra.cli.connection import PATIENCE_S, connected, make_topics, memory, speaking
 from infra.cli.exits import TASK_FAILED, task_failed
 from infra.cli.options import Config, Kafka, Prefix, Redis, settings_of
 from infra.cli.stopping import until_stopped, wait_for_stop
 from infra.observability.exposition import own_page
 from orchestrator.facade import FinAgentOrchestrator
+from orchestrator.faust_kept import TABLE
 from orchestrator.heartbeat import Report, beat_process
 from orchestrator.load import MemoryWatch
 from orchestrator.recipes import ORCHESTRATOR
@@ -44,7 +45,8 @@ async def _on_kafka(settings: Settings, stop: asyncio.Event) -> None:
 
     async with connected(settings, stop, PATIENCE_S) as broker, memory(settings) as store:
         await make_topics(settings, broker, (), stop, PATIENCE_S)
-        engine = engine_of(settings)
+        _, serde = await speaking(settings, broker, None, [TABLE], stop, PATIENCE_S)
+        engine = engine_of(settings, serde)
         watch = MemoryWatch(settings.observability.high_memory_gb)
         beating = asyncio.create_task(
             beat_process(

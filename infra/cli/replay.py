@@ -7,14 +7,13 @@ from typing import Annotated
 
 import typer
 
-from infra.cli.connection import connected
+from infra.cli.connection import connected, speaking
 from infra.cli.feed_times import end_ns, start_ns
 from infra.cli.options import Config, Json, Kafka, Prefix, need_kafka, settings_of
 from infra.cli.output import as_json, say
 from orchestrator.republish import Range, republish
 from orchestrator.settings import Settings
 from streams.clock import WallClock
-from streams.serde import Serde
 
 
 def replay(
@@ -46,4 +45,5 @@ def replay(
 
 async def _replay(settings: Settings, wanted: Range) -> tuple[int, int]:
     async with connected(settings) as broker:
-        return await republish(broker, Serde(), WallClock(), wanted)
+        broker, serde = await speaking(settings, broker, ())
+        return await republish(broker, serde, WallClock(), wanted)

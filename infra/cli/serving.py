@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from infra.cli.connection import PATIENCE_S, connected, make_topics, memory
+from infra.cli.connection import PATIENCE_S, connected, make_topics, memory, speaking
 from infra.cli.exits import task_failed
 from infra.observability.exposition import own_page
 from orchestrator.heartbeat import Report, beat, report
@@ -15,7 +15,6 @@ from orchestrator.settings import Settings
 from orchestrator.wiring import partitions_of
 from streams.clock import WallClock
 from streams.host import Host, TaskKind
-from streams.serde import Serde
 
 log = logging.getLogger("finagent.cli")
 
@@ -24,8 +23,9 @@ async def serve(settings: Settings, kinds: Sequence[TaskKind], what: str, stop: 
     """Take part in the groups of these tasks until stop is set; exit code 3 where one fails for good."""
     async with connected(settings, stop, PATIENCE_S) as broker, memory(settings) as store:
         await make_topics(settings, broker, kinds, stop, PATIENCE_S)
+        broker, serde = await speaking(settings, broker, None, [kind.name for kind in kinds], stop, PATIENCE_S)
         clock, watch = WallClock(), MemoryWatch(settings.observability.high_memory_gb)
-        host = Host(broker, kinds, partitions_of(settings), clock, Serde(), stop=stop)
+        host = Host(broker, kinds, partitions_of(settings), clock, serde, stop=stop)
         beating = asyncio.create_task(beat(host, store, clock, memory=watch))
         log.info("%s runs on %s", what, settings.kafka.bootstrap)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from infra.cli.connection import connected, memory
+from infra.cli.connection import connected, memory, speaking
 from infra.cli.options import Config, Json, Kafka, Prefix, Redis, need_kafka, settings_of
 from infra.cli.output import as_json, say, table
 from orchestrator.client import Client
@@ -47,7 +47,7 @@ async def status_of(settings: Settings) -> dict[str, Any]:
     try:
         async with connected(settings) as broker, memory(settings) as store:
             health = await health_of(settings, broker, store, None, WallClock())
-            control = await _control_plane(broker)
+            control = await _control_plane(*await speaking(settings, broker, ()))
     except BrokerError as error:
         return {"status": "critical", "reasons": [str(error)], "tasks": [], **_NOTHING}
     now = health.pop("checked")
@@ -55,10 +55,10 @@ async def status_of(settings: Settings) -> dict[str, Any]:
     return {**health, "tasks": tasks, **control}
 
 
-async def _control_plane(broker: Broker) -> dict[str, list[dict[str, Any]]]:
+async def _control_plane(broker: Broker, serde: Serde) -> dict[str, list[dict[str, Any]]]:
     if not {WORKFLOWS.name, STRATEGIES.name} <= (await broker.topics()).keys():
         return _NOTHING
-    async with Client.open(broker, Serde(), WallClock()) as client:
+    async with Client.open(broker, serde, WallClock()) as client:
         newest = sorted(client.workflows.values(), key=lambda each: each.started, reverse=True)
         return {
             "runs": list(map(_run, client.runs.values())),

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from agents.pool import AgentPool
-from infra.cli.connection import connected, make_topics
+from infra.cli.connection import connected, make_topics, speaking
 from infra.cli.definition import Asked, Definition, command_of, overrides_of, read_definition
 from infra.cli.options import Config, Json, Kafka, Prefix, Redis, need_kafka, settings_of
 from infra.cli.output import as_json, say, table
@@ -24,7 +24,7 @@ from orchestrator.settings import Settings
 from schemas import Command, ExecuteWorkflow, Workflow
 from streams.clock import WallClock
 from streams.errors import WorkflowError
-from streams.serde import Serde
+from streams.topics import COMMANDS
 
 
 def submit(
@@ -86,7 +86,8 @@ async def _client(settings: Settings, pool: AgentPool | None) -> AsyncIterator[C
     if settings.kafka.bootstrap:
         async with connected(settings) as broker:
             await make_topics(settings, broker)
-            async with Client.open(broker, Serde(), WallClock()) as client:
+            broker, serde = await speaking(settings, broker, [COMMANDS.name])
+            async with Client.open(broker, serde, WallClock()) as client:
                 yield client
         return
     system = FinAgentOrchestrator(settings=settings)

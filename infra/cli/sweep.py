@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from infra.cli.backtest import End, Fill, Source, Start
-from infra.cli.connection import connected
+from infra.cli.connection import connected, speaking
 from infra.cli.options import Config, Json, Kafka, Prefix, settings_of
 from infra.cli.output import as_json, say, table
 from infra.cli.tested import fill_of
@@ -34,6 +34,7 @@ from schemas import RunBacktest
 from streams.clock import WallClock
 from streams.errors import ConfigError
 from streams.host import create_topology
+from streams.topics import BACKTESTS
 
 SHOWN = 10
 
@@ -112,7 +113,8 @@ def _runner(settings: Settings, workers: int | None) -> Run:
 async def _through(settings: Settings, jobs: Sequence[RunBacktest], told: Callable[[], None]) -> list[Result]:
     async with connected(settings) as broker:
         await create_topology(broker, partitions_of(settings), [])
-        return await run_through(broker, partitions_of(settings), jobs, told)
+        broker, serde = await speaking(settings, broker, [BACKTESTS.name])
+        return await run_through(broker, serde, partitions_of(settings), jobs, told)
 
 
 def _walked(plan: SweepPlan, lengths: Lengths, metric: str, run: Run) -> WalkForward:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, get_args
 
 from agents.data.feed import Row
@@ -12,18 +13,22 @@ from agents.data.reference import Reference
 from agents.data.requirements import check_required
 from agents.execution.venue import FillAt
 from agents.pool import AgentPool
-from infra.cli.connection import connected
+from infra.cli.connection import connected, speaking
 from infra.cli.feed_source import Wanted, open_source
 from infra.cli.feed_times import end_ns, start_ns
 from infra.cli.options import need_kafka
 from orchestrator.backtest import BacktestPlan, Slices, following
 from orchestrator.market_log import instruments_of_log, slices_of_log
+from orchestrator.policies import check_serves
 from orchestrator.settings import Settings
+from orchestrator.strategy import RL, alpha_pool_of, model_parameters
 from orchestrator.strategy_file import LoadedStrategy, load_strategy
-from orchestrator.wiring import pools_of
-from schemas import Bar, Instrument, TickBlock
+from orchestrator.wiring import pools_of_plan
+from rl.parameters import parse_parameters
+from rl.publishing import publication
+from rl.serving import ServedPolicy
+from schemas import Bar, Instrument, PolicyPublished, TickBlock
 from streams.errors import ConfigError, UnknownSymbol
-from streams.serde import Serde
 
 TOPIC = "topic"
 
@@ -50,6 +55,8 @@ class Asked:
     """Parameters of the strategy that replace the file's."""
     account: str = ""
     """An account of the log whose recorded kill switch the strategy obeys."""
+    policy: str = ""
+    """The file of the policy that decides for a strategy of the RL pool."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,7 @@ class Tested:
         """Return fresh pools for the plan, or for one that differs from it."""
         plan = plan or self.plan
         own = [self.loaded.pool] if self.loaded.pool else []
-        return [*pools_of(plan.settings, plan.fill), *own]
+        return [*pools_of_plan(plan), *own]
 
 
 def fill_of(name: str) -> FillAt:
@@ -97,7 +104,8 @@ async def opened(asked: Asked, settings: Settings) -> AsyncIterator[Tested]:
         return
     need_kafka(settings)
     async with connected(settings) as broker:
-        known = await instruments_of_log(broker, Serde())
+        broker, serde = await speaking(settings, broker, ())
+        known = await instruments_of_log(broker, serde)
         instruments = tuple(_resolve(symbol, known) for symbol in loaded.strategy.symbols)
         bounds = (start_ns(asked.start) if asked.start else None, end_ns(asked.end) if asked.end else None)
         name = f"topics {asked.prefix}ticks, {asked.prefix}bars"
@@ -105,7 +113,7 @@ async def opened(asked: Asked, settings: Settings) -> AsyncIterator[Tested]:
         plan = plan_of_asked(loaded, settings, asked, instruments, name)
 
         def read() -> Slices:
-            slices = slices_of_log(broker, Serde(), *bounds, prefix=asked.prefix, account=asked.account)
+            slices = slices_of_log(broker, serde, *bounds, prefix=asked.prefix, account=asked.account)
             return checked_slices(slices, loaded, asked.fill)
 
         yield Tested(plan, read(), loaded, read)
@@ -127,8 +135,24 @@ def plan_of_asked(
         source=source,
         initial_cash=cash,
         fill=asked.fill,
-        alpha_pool=loaded.pool.name if loaded.pool else str(loaded.strategy.parameters.get("alpha_pool", "alpha")),
+        alpha_pool=loaded.pool.name if loaded.pool else alpha_pool_of(loaded.strategy.parameters),
+        policies=_policies(loaded, asked.policy),
     )
+
+
+def _policies(loaded: LoadedStrategy, path: str) -> tuple[PolicyPublished, ...]:
+    """Return the policy of a file, under the name by which the strategy asks for it."""
+    parameters = loaded.strategy.parameters
+    if loaded.pool or alpha_pool_of(parameters) != RL:
+        if path:
+            raise ConfigError(f"--policy {path}: the strategy is not decided by a policy; its strategy_type is not rl")
+        return ()
+    asked = parse_parameters(model_parameters(parameters))
+    if not path:
+        raise ConfigError(f"the strategy is decided by policy {asked.policy_id!r}: name its file with --policy")
+    made = publication(Path(path).read_bytes(), asked.policy_id, asked.version or 1, 0, asked.sha256)
+    check_serves(ServedPolicy.read(made.weights), loaded.strategy.symbols, parameters)
+    return (made,)
 
 
 def _resolve(symbol: str, known: Sequence[Instrument]) -> Instrument:

@@ -15,12 +15,11 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
+from infra.cli.connection import connected, speaking
 from infra.cli.options import Config, Json, Kafka, Prefix, settings_of
 from orchestrator import trace as tracing
 from orchestrator.settings import Settings
 from orchestrator.trace import Link
-from orchestrator.wiring import broker_of
-from streams.broker import Broker
 from streams.errors import ConfigError
 from streams.memory_broker import MemoryBroker
 from streams.record import rfc3339
@@ -41,7 +40,8 @@ def trace(
     as_json: Json = False,
 ) -> None:
     """Show the chain behind a message: order, decision, signal, market-data rows, run, workflow and command."""
-    links = asyncio.run(_traced(_broker(settings_of(config, kafka, prefix=prefix), log), wanted))
+    settings = settings_of(config, kafka, prefix=prefix)
+    links = asyncio.run(_of_file(log, wanted) if log or not settings.kafka.bootstrap else _of_kafka(settings, wanted))
     if as_json:
         typer.echo(json.dumps([_fields(link) for link in links]))
     elif sys.stdout.isatty():
@@ -50,20 +50,15 @@ def trace(
         typer.echo("\n".join(f"{'  ' * link.depth}{link.role}: {link.says}  {_place(link)}" for link in links))
 
 
-def _broker(settings: Settings, log: Path | None) -> Broker:
-    if log is None and settings.kafka.bootstrap:
-        return broker_of(settings)
+async def _of_kafka(settings: Settings, wanted: str) -> list[Link]:
+    async with connected(settings) as broker:
+        return await tracing.trace(*await speaking(settings, broker, ()), wanted)
+
+
+async def _of_file(log: Path | None, wanted: str) -> list[Link]:
     if log is None and not DEMO_LOG.is_file():
         raise ConfigError(f"no log at {DEMO_LOG}: run `finagent demo` first, or give --log FILE or --kafka HOST:PORT")
-    return MemoryBroker.load(log or DEMO_LOG)
-
-
-async def _traced(broker: Broker, wanted: str) -> list[Link]:
-    await broker.start()
-    try:
-        return await tracing.trace(broker, Serde(), wanted)
-    finally:
-        await broker.stop()
+    return await tracing.trace(MemoryBroker.load(log or DEMO_LOG), Serde(), wanted)
 
 
 def _fields(link: Link) -> dict[str, Any]:

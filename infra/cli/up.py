@@ -17,7 +17,16 @@ from infra.cli.output import say, table
 from infra.cli.status import status_of
 from infra.cli.stopping import until_stopped, wait_for_stop
 from infra.processes import Processes, processes
-from infra.services import kafka_status, redis_status, start_kafka, start_redis, stop_kafka, stop_redis
+from infra.services import (
+    kafka_login,
+    kafka_status,
+    redis_login,
+    redis_status,
+    start_kafka,
+    start_redis,
+    stop_kafka,
+    stop_redis,
+)
 from orchestrator.settings import Settings
 from orchestrator.wiring import pools_of
 from streams.errors import ServiceError
@@ -42,28 +51,40 @@ def up(
     named = ["" if given == LOCAL else given for given in (kafka, redis)]
     settings = settings_of(config, named[0], named[1], prefix, mode=mode)
     asked = _Asked(config, mode, prefix)
-    with _kafka(settings.kafka.bootstrap) as bootstrap, _redis(settings.redis.url) as url:
-        complete = settings_of(config, bootstrap, url, prefix, mode=mode)
-        with processes(FOLDER / "logs", _environment(complete)) as children:
+    with _kafka(settings.kafka.bootstrap) as cluster, _redis(settings.redis.url) as store:
+        complete = settings_of(config, cluster, store, prefix, mode=mode)
+        with processes(FOLDER / "logs", environment_of(complete)) as children:
             until_stopped(lambda stop: _run(complete, asked, children, stop))
             say("stopping")
 
 
-def _environment(settings: Settings) -> dict[str, str]:
+def environment_of(settings: Settings) -> dict[str, str]:
+    """Return the variables that lead child processes to the same Kafka and Redis."""
+    kafka, redis = settings.kafka, settings.redis
     return {
-        "FINAGENT_KAFKA__BOOTSTRAP": settings.kafka.bootstrap,
-        "FINAGENT_KAFKA__PREFIX": settings.kafka.prefix,
-        "FINAGENT_REDIS__URL": settings.redis.url,
+        "FINAGENT_KAFKA__BOOTSTRAP": kafka.bootstrap,
+        "FINAGENT_KAFKA__PREFIX": kafka.prefix,
+        "FINAGENT_KAFKA__SECURITY_PROTOCOL": kafka.security_protocol,
+        "FINAGENT_KAFKA__SSL_CA_FILE": kafka.ssl_ca_file,
+        "FINAGENT_REDIS__URL": redis.url,
+        "FINAGENT_REDIS__SSL_CA_FILE": redis.ssl_ca_file,
         "FINAGENT_LOG_LEVEL": settings.log_level,
     }
 
 
+def logins_of(settings: Settings, component: str) -> dict[str, str]:
+    """Return how a component proves itself to the secure Kafka and Redis of this machine; nothing for any others."""
+    kafka, redis = kafka_status(FOLDER / "kafka"), redis_status(FOLDER / "redis")
+    found = kafka_login(kafka, component) if kafka and kafka.bootstrap == settings.kafka.bootstrap else {}
+    return found | (redis_login(redis) if redis and redis.url == settings.redis.url else {})
+
+
 async def _run(settings: Settings, asked: _Asked, children: Processes, stop: asyncio.Event) -> None:
     shared = ["--config", str(asked.config)] if asked.config else []
-    children.start("orchestrator", ["orchestrator", "--mode", settings.mode, *shared])
-    for name in dict.fromkeys(pool.name for pool in pools_of(settings)):
-        children.start(name, ["pool", name, *shared])
-    children.start("memory", ["memory", *shared])
+    commands = {"orchestrator": ["orchestrator", "--mode", settings.mode]}
+    commands |= {pool.name: ["pool", pool.name] for pool in pools_of(settings)}
+    for name, command in {**commands, "memory": ["memory"]}.items():
+        children.start(name, [*command, *shared], logins_of(settings, name))
     say(f"starting {len(children.running)} processes on Kafka at {settings.kafka.bootstrap}")
     if await _healthy(settings, children, stop):
         rows = [(name, str(process.pid), children.log(name)) for name, process in children.running.items()]
@@ -94,8 +115,8 @@ def _kafka(named: str) -> Iterator[str]:
             known = kafka_status(folder)
             if known is None or not any(node.alive for node in known.brokers):
                 stack.callback(stop_kafka, folder)
-            named = start_kafka(folder, len(known.brokers) if known else 1).bootstrap
-        yield named
+            start_kafka(folder, len(known.brokers) if known else 1)
+        yield named or LOCAL
 
 
 @contextmanager
@@ -106,5 +127,5 @@ def _redis(named: str) -> Iterator[str]:
             known = redis_status(folder)
             if known is None or not known.alive:
                 stack.callback(stop_redis, folder)
-            named = start_redis(folder).url
-        yield named
+            start_redis(folder)
+        yield named or LOCAL

@@ -40,7 +40,7 @@ class DeadLetters:
         return [self._view(each) for each in page], str(_place(page[-1])) if len(found) > limit else None
 
     def _view(self, record: Received) -> DeadLetterView:
-        why = {name: value.decode(errors="replace") for name, value in record.headers}
+        why = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
         return DeadLetterView(
             topic=record.topic,
             partition=record.partition,

@@ -1,8 +1,11 @@
 """Run a real Apache Kafka of one or three brokers on this machine."""
 
+import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.security.files import private_folder
+from infra.security.keys import Keys
 from infra.services.errors import ServiceError
 from infra.services.folder import load, locked
 from infra.services.jars import kafka_version
@@ -25,6 +28,8 @@ class BrokerProcess:
     """The last known process, also when it is no longer alive."""
     port: int
     alive: bool
+    certificate_port: int = 0
+    """Where a secure broker takes clients by their certificates."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +41,33 @@ class KafkaService:
     version: str
     folder: Path
     brokers: tuple[BrokerProcess, ...]
+    security: Path | None = None
+    """The folder of a secure cluster's certificates and passwords."""
 
 
-def start_kafka(folder: Path = DEFAULT_FOLDER, brokers: int = 1, *, timeout_s: float = START_TIMEOUT_S) -> KafkaService:
-    """Start the brokers that don't run, on the folder's earlier data if any, and return once all of them serve."""
+def start_kafka(
+    folder: Path = DEFAULT_FOLDER,
+    brokers: int = 1,
+    *,
+    security: Path | None = None,
+    timeout_s: float = START_TIMEOUT_S,
+) -> KafkaService:
+    """Start the brokers that don't run, on the folder's earlier data if any, and return once all of them serve.
+
+    security: the folder of certificates and passwords, for a secure cluster; one that was secure once stays so. Its
+    users have no passwords and no rights yet.
+    """
     if brokers not in (1, 3):
         raise ServiceError(f"Expected 1 or 3 brokers, got {brokers}")
     folder = folder.resolve()
     with locked(folder):
-        state = load(folder, KafkaState) or new_state(kafka_version(), brokers)
+        security = security.resolve() if security else None
+        state = load(folder, KafkaState) or new_state(kafka_version(), brokers, security)
+        if security not in (None, state.security):
+            raise ServiceError(f"{folder} holds a cluster without security in {security}: take another folder")
+        if state.security is not None:
+            private_folder(folder)
+            Keys.kept_in(state.security, dt.datetime.now(dt.UTC))
         if len(state.nodes) != brokers:
             raise ServiceError(f"Expected {brokers} brokers in {folder}, it holds a cluster of {len(state.nodes)}")
         if down := [node for node in state.nodes if not alive(folder, node)]:
@@ -74,5 +97,8 @@ def kafka_status(folder: Path = DEFAULT_FOLDER) -> KafkaService | None:
 
 
 def _service(folder: Path, state: KafkaState) -> KafkaService:
-    brokers = tuple(BrokerProcess(node.node_id, node.pid, node.port, alive(folder, node)) for node in state.nodes)
-    return KafkaService(state.bootstrap, state.version, folder, brokers)
+    brokers = tuple(
+        BrokerProcess(node.node_id, node.pid, node.port, alive(folder, node), node.certificate_port)
+        for node in state.nodes
+    )
+    return KafkaService(state.bootstrap, state.version, folder, brokers, state.security)

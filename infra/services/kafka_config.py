@@ -3,10 +3,16 @@
 import base64
 import uuid
 from collections.abc import Sequence
+from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from infra.security.keys import ADMIN, BROKER, Keys
 from infra.services.ports import HOST
+
+MECHANISMS = ("SCRAM-SHA-512", "SCRAM-SHA-256")
+"""How users of a secure cluster may prove their passwords."""
+_SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule"
 
 
 class Node(BaseModel):
@@ -17,8 +23,15 @@ class Node(BaseModel):
     node_id: int
     port: int
     controller_port: int
+    certificate_port: int = 0
+    """Where a secure broker takes clients by their certificates, other brokers too; 0: it is not secure."""
     pid: int = 0
     """The last known process; 0 before the first start."""
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """Return the ports that it listens on."""
+        return tuple(filter(None, (self.port, self.controller_port, self.certificate_port)))
 
 
 def new_cluster_id() -> str:
@@ -36,9 +49,11 @@ def bootstrap(nodes: Sequence[Node]) -> str:
     return ",".join(f"{HOST}:{node.port}" for node in nodes)
 
 
-def server_properties(node: Node, nodes: Sequence[Node]) -> str:
-    """Return the properties file of one node among its cluster."""
+def server_properties(node: Node, nodes: Sequence[Node], keys: Keys | None = None) -> str:
+    """Return the properties file of one node among its cluster; keys make it secure."""
     settings = _listeners(node, nodes) | cluster_settings(len(nodes))
+    if keys is not None:
+        settings |= _secure_listeners(node) | _tls(keys) | _AUTHORIZED
     return "".join(f"{name}={value}\n" for name, value in settings.items())
 
 
@@ -60,6 +75,40 @@ def _listeners(node: Node, nodes: Sequence[Node]) -> dict[str, object]:
     }
 
 
+def _secure_listeners(node: Node) -> dict[str, object]:
+    public = f"SASL_SSL://{HOST}:{node.port},SSL://{HOST}:{node.certificate_port}"
+    return {
+        "listeners": f"{public},CONTROLLER://{HOST}:{node.controller_port}",
+        "advertised.listeners": public,
+        "listener.security.protocol.map": "SASL_SSL:SASL_SSL,SSL:SSL,CONTROLLER:SSL",
+        "inter.broker.listener.name": "SSL",
+        "sasl.enabled.mechanisms": ",".join(MECHANISMS),
+        **{
+            f"listener.name.sasl_ssl.{mechanism.lower()}.sasl.jaas.config": f"{_SCRAM} required;"
+            for mechanism in MECHANISMS
+        },
+        "listener.name.ssl.ssl.client.auth": "required",
+        "listener.name.controller.ssl.client.auth": "required",
+    }
+
+
+def _tls(keys: Keys) -> dict[str, object]:
+    return {
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": _escaped(keys.certificate(BROKER)),
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.location": _escaped(keys.ca),
+        # A certificate's common name is the user.
+        "ssl.principal.mapping.rules": "RULE:^CN=(.*)$/$1/",
+    }
+
+
+def _escaped(path: Path) -> str:
+    """Return a path as a properties file writes it; its characters beyond ASCII are read as Latin-1 there."""
+    text = str(path.resolve()).replace("\\", "\\\\")
+    return "".join(char if char.isascii() else f"\\u{ord(char):04x}" for char in text)
+
+
 def _replication(brokers: int) -> dict[str, object]:
     factor, min_isr = (3, 2) if brokers >= 3 else (1, 1)
     return {
@@ -73,6 +122,10 @@ def _replication(brokers: int) -> dict[str, object]:
     }
 
 
+_AUTHORIZED: dict[str, object] = {
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "super.users": f"User:{BROKER};User:{ADMIN}",
+}
 _FAST: dict[str, object] = {
     "auto.create.topics.enable": "false",
     "group.initial.rebalance.delay.ms": 0,

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+from infra.security.files import write_private
 from infra.services.errors import ServiceError
 from infra.services.folder import save
 from infra.services.jars import cached_jars, find_java, kafka_version
@@ -30,9 +31,9 @@ _LOG4J = Path(__file__).with_name("log4j2.xml")
 def launch(folder: Path, state: KafkaState, down: Sequence[Node], timeout_s: float) -> KafkaState:
     """Start the brokers that are down, and return the cluster's state once all brokers serve."""
     command = _java_command()
-    taken = not become_free([port for node in down for port in (node.port, node.controller_port)])
+    taken = not become_free([port for node in down for port in node.ports])
     if taken and len(down) == len(state.nodes):
-        down = new_nodes(len(down))
+        down = new_nodes(len(down), secure=state.security is not None)
         state = state.model_copy(update={"nodes": down})
     _prepare(folder, state, command)
     started = {node.node_id: _start(folder, node, command) for node in down}
@@ -61,7 +62,12 @@ def _serves(folder: Path, state: KafkaState, node: Node) -> bool:
             path = log(folder, other)
             raise ServiceError(f"Kafka broker {other.node_id} died at its start, see {path}: {tail(path)}")
     everyone = frozenset(other.node_id for other in state.nodes)
-    return is_open(node.port) and broker_ids(f"{HOST}:{node.port}") == everyone
+    if not is_open(node.port):
+        return False
+    if (keys := state.keys) is None:
+        return broker_ids(f"{HOST}:{node.port}") == everyone
+    # Its users may not exist yet, so the administrator comes with a certificate.
+    return broker_ids(f"{HOST}:{node.certificate_port}", security=keys.admin()) == everyone
 
 
 def _java_command() -> list[str]:
@@ -77,7 +83,8 @@ def _start(folder: Path, node: Node, command: list[str]) -> Node:
 def _prepare(folder: Path, state: KafkaState, command: list[str]) -> None:
     for node in state.nodes:
         home(folder, node).mkdir(exist_ok=True)
-        (home(folder, node) / "server.properties").write_text(server_properties(node, state.nodes))
+        properties = server_properties(node, state.nodes, state.keys)
+        write_private(home(folder, node) / "server.properties", properties.encode())
     homes = [home(folder, node) for node in state.nodes]
     fresh = [path for path in homes if not (path / "data" / "meta.properties").exists()]
     tool = [*command, "kafka.tools.StorageTool", "format", "-t", state.cluster_id, "-c", "server.properties"]

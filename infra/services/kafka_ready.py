@@ -6,16 +6,19 @@ from concurrent.futures import ThreadPoolExecutor
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from streams.kafka_security import KafkaSecurity
 
-def broker_ids(bootstrap: str, timeout_s: float = 5.0) -> frozenset[int]:
+
+def broker_ids(bootstrap: str, timeout_s: float = 5.0, security: KafkaSecurity | None = None) -> frozenset[int]:
     """Return the ids of the brokers that the metadata names, none where nobody answers in time."""
     # In a thread: the caller may be inside a running event loop.
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, _broker_ids(bootstrap, timeout_s)).result()
+        return thread.submit(asyncio.run, _broker_ids(bootstrap, timeout_s, security or KafkaSecurity())).result()
 
 
-async def _broker_ids(bootstrap: str, timeout_s: float) -> frozenset[int]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=int(timeout_s * 1000))
+async def _broker_ids(bootstrap: str, timeout_s: float, security: KafkaSecurity) -> frozenset[int]:
+    options = security.client_options()
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=int(timeout_s * 1000), **options)
     try:
         async with asyncio.timeout(timeout_s):
             await admin.start()

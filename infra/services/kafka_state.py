@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from infra.security.keys import Keys
 from infra.services.kafka_config import Node, bootstrap, new_cluster_id
 from infra.services.ports import free_ports
 from infra.services.processes import is_running
@@ -22,18 +23,36 @@ class KafkaState(BaseModel):
     cluster_id: str
     bootstrap: str
     nodes: tuple[Node, ...]
+    security: Path | None = None
+    """The folder of a secure cluster's certificates and passwords."""
+
+    @property
+    def keys(self) -> Keys | None:
+        """Return a secure cluster's keys."""
+        return Keys(self.security) if self.security else None
 
 
-def new_state(version: str, brokers: int) -> KafkaState:
+def new_state(version: str, brokers: int, security: Path | None = None) -> KafkaState:
     """Plan a cluster that was never started."""
-    nodes = new_nodes(brokers)
-    return KafkaState(version=version, cluster_id=new_cluster_id(), bootstrap=bootstrap(nodes), nodes=nodes)
+    nodes = new_nodes(brokers, secure=security is not None)
+    cluster_id = new_cluster_id()
+    return KafkaState(
+        version=version, cluster_id=cluster_id, bootstrap=bootstrap(nodes), nodes=nodes, security=security
+    )
 
 
-def new_nodes(brokers: int) -> tuple[Node, ...]:
-    """Give each broker two free ports."""
-    ports = islice(free_ports(), 2 * brokers)
-    return tuple(Node(node_id=i, port=next(ports), controller_port=next(ports)) for i in range(1, brokers + 1))
+def new_nodes(brokers: int, *, secure: bool = False) -> tuple[Node, ...]:
+    """Give each broker its free ports."""
+    ports = islice(free_ports(), 3 * brokers)
+    return tuple(
+        Node(
+            node_id=i,
+            port=next(ports),
+            controller_port=next(ports),
+            certificate_port=next(ports) if secure else 0,
+        )
+        for i in range(1, brokers + 1)
+    )
 
 
 def home(folder: Path, node: Node) -> Path:

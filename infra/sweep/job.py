@@ -14,7 +14,7 @@ from infra.cli.tested import Asked, checked_slices, fill_of, plan_of_asked
 from orchestrator.backtest import Backtest, following, run_backtest
 from orchestrator.settings import Settings
 from orchestrator.strategy_file import strategy_from_dict
-from orchestrator.wiring import pools_of
+from orchestrator.wiring import pools_of_plan
 from schemas import BacktestCompleted, BacktestFailed, Instrument, RunBacktest
 
 SECTIONS = ("sandbox", "risk", "costs", "financing", "data")
@@ -56,7 +56,7 @@ async def _backtest(job: RunBacktest) -> Backtest:
     plan = plan_of_asked(loaded, settings, asked, instruments, name)
     own = [loaded.pool] if loaded.pool else []
     checked = checked_slices(following(slices), loaded, plan.fill)
-    return await run_backtest(plan, checked, [*pools_of(settings, plan.fill), *own])
+    return await run_backtest(plan, checked, [*pools_of_plan(plan), *own])
 
 
 @lru_cache(maxsize=4)

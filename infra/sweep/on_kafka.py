@@ -22,6 +22,7 @@ SOURCE = "sweep"
 
 async def run_through(
     broker: Broker,
+    serde: Serde,
     partitions: Mapping[str, int],
     jobs: Sequence[RunBacktest],
     told: Callable[[], None],
@@ -31,7 +32,7 @@ async def run_through(
 
     Raises ServiceError where no result comes for patience_s.
     """
-    serde, found = Serde(), dict[int, Result]()
+    found: dict[int, Result] = {}
     wanted = {job.job_id for job in jobs}
     async with tail(broker, serde, [BACKTEST_RESULTS.name]) as results:
         await broker.publish([_record(job, serde, partitions["backtest"]) for job in jobs])

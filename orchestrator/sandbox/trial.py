@@ -14,11 +14,10 @@ from agents.execution.pool import CostsAt
 from agents.execution.pool import build as build_execution
 from agents.pool import AgentPool
 from orchestrator.backtest import Backtest, BacktestPlan, run_backtest
-from orchestrator.recipes import DEFAULT_ALPHA_POOL
 from orchestrator.settings import Settings
-from orchestrator.strategy import TradingStrategy
+from orchestrator.strategy import TradingStrategy, alpha_pool_of
 from orchestrator.strategy_file import load_strategy
-from orchestrator.wiring import pools_of
+from orchestrator.wiring import pools_of_plan
 
 Rows = Sequence[Sequence[Row]]
 """Slices in time order."""
@@ -44,7 +43,7 @@ class Trial:
 
     def pools(self) -> list[AgentPool]:
         """Return all pools of a replay."""
-        return [*pools_of(self.plan.settings, self.plan.fill), *self.own_pools()]
+        return [*pools_of_plan(self.plan), *self.own_pools()]
 
     def run(self, slices: Rows, costs: CostsAt | None = None) -> Backtest:
         """Replay the slices; costs: what fills pay at a time, instead of the configured costs.
@@ -73,7 +72,7 @@ def plan_of(
         settings=settings,
         source=fetched.note,
         initial_cash=settings.sandbox.initial_capital if initial_cash is None else initial_cash,
-        alpha_pool=str(strategy.parameters.get("alpha_pool", DEFAULT_ALPHA_POOL)),
+        alpha_pool=alpha_pool_of(strategy.parameters),
     )
 
 

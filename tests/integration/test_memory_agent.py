@@ -213,9 +213,9 @@ async def test_a_redis_that_stops_and_starts_is_caught_up_with(
     ("configured", "credentials", "reason"),
     [
         ({"maxmemory": "1"}, "", "it is full: give it more maxmemory"),
-        ({"requirepass": "secret"}, "", "it refuses the password, or needs one"),
-        ({"requirepass": "secret"}, ":wrong@", "it refuses the password, or needs one"),
-        ({"user": "reader"}, "reader:pass@", "the user of redis.url may not do this"),
+        ({"requirepass": "secret"}, "", "it refuses the user and password, or needs them"),
+        ({"requirepass": "secret"}, ":wrong@", "it refuses the user and password, or needs them"),
+        ({"user": "reader"}, "reader:pass@", "its user may not do this"),
         ({"replicaof": "127.0.0.1 1"}, "", "it is a read-only replica"),
     ],
     ids=["full", "no password", "wrong password", "no rights", "read-only"],

@@ -21,9 +21,10 @@ RUN_ELSEWHERE = {
     "finagent broker start",
     "finagent broker stop",
     "finagent demo --kafka local",
+    "finagent train examples/train_td3.yaml",
     "finagent serve --feed sample --symbols AAPL,GOOGL,IBM,MSFT --wait-for-strategy",
 }
-"""By tests/integration/test_local_services.py, tests/system/test_kafka_system.py and tests/system/test_dashboard.py."""
+"""By test_local_services.py and test_train_cli.py here, test_kafka_system.py and test_dashboard.py in tests/system."""
 
 
 def test_the_first_strategy_runs_as_printed(tmp_path: Path) -> None:

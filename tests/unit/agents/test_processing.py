@@ -189,7 +189,7 @@ REFUSED: list[tuple[Record, str]] = [
     (Record("signals", "a-r", SERDE.encode(signal()), ()), "header ce_id is missing"),
     (Record("signals", "a-r", SERDE.encode(proposed()), record(signal()).headers), "OrderProposed does not belong"),
     (record(signal(run_id="nobody")), "run 'nobody' with account 'a-r' is not active"),
-    (record(signal(account_id="a-other"), key="a-r"), "run 'r' with account 'a-other' is not active"),
+    (record(signal(account_id="a-other"), key="a-r"), "the key is 'a-r', expected 'a-other'"),
     (record(signal(instrument_id="C.XNAS")), "run 'r' does not trade C.XNAS"),
 ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -96,6 +97,14 @@ def test_secrets_are_never_written(attached: Any, log_format: str) -> None:
     assert ENVIRONMENT["POLYGON_API_KEY"] not in text
     assert "redis://***@cache:6379/0" in text
     assert "apiKey=***" in text
+
+
+def test_a_password_in_a_file_that_the_environment_names_is_never_written(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("hunter2-correct-horse\n")
+    named = {"FINAGENT_KAFKA_PASSWORD_FILE": str(tmp_path / "password"), "X_TOKEN_FILE": "/absent"}
+    formatter = formatter_of("text", named)
+    record = logging.makeLogRecord({"msg": "refused hunter2-correct-horse", "name": "kafka"})
+    assert formatter.format(record).endswith("kafka: refused ***")
 
 
 async def test_json_tells_the_task_and_the_record_in_hand(attached: Any) -> None:

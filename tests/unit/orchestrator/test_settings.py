@@ -202,7 +202,7 @@ def test_a_repr_shows_no_password(config: dict[str, Any]) -> None:
     settings = Settings.from_dict(config)
     for text in (repr(settings), str(settings), f"{settings}"):
         assert "***" in text
-        assert not re.search("sec|ret@", text.replace("Section", "").replace("sections", ""))
+        assert not re.search("sec[,@]?ret|ret@", text)
     assert leaves(config).items() <= leaves(settings.model_dump()).items()
 
 

@@ -1,5 +1,6 @@
 """A valid example of any message, made from its fields' types."""
 
+import hashlib
 import types
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -31,6 +32,8 @@ def example_values(model: type[Message], *, full: bool = True) -> dict[str, Any]
         values |= {"order_type": "LIMIT" if full else "MARKET", "stop_price": None}
     if "ratio" in values:
         values |= {"ratio": None, "amount": 0.5}
+    if "weights" in values:
+        values["sha256"] = hashlib.sha256(values["weights"]).hexdigest()
     return values
 
 

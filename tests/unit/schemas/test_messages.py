@@ -1,12 +1,13 @@
 """Every message refuses what cannot be: NaN, infinities, sizes out of range, empty identifiers, unknown fields."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from schemas import Message
+from schemas import Message, SliceClosed
 from schemas.message import AvroType
 from tests.unit.schemas.example_messages import example, example_values, models
 
@@ -85,7 +86,27 @@ def test_a_message_is_frozen_and_knows_its_fields(model: type[Message]) -> None:
                 model(**{key: value for key, value in example_values(model).items() if key != name})
 
 
-@pytest.mark.parametrize("value", ["[1]", "not json", '{"a": NaN}', {"a": NAN}, {"a": [INF]}, {"a": object()}, None, 5])
+DEEP = json.loads("[" * 110 + "]" * 110)
+"""What is read with few calls on the stack overflows it when it is written with many."""
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "[1]",
+        "not json",
+        '{"a": NaN}',
+        '{"a": "half of a pair: \\ud800"}',
+        json.dumps({"a": DEEP}),
+        {"a": DEEP},
+        {"a": "\udfff"},
+        {"a": NAN},
+        {"a": [INF]},
+        {"a": object()},
+        None,
+        5,
+    ],
+)
 def test_free_parameters_are_a_json_object(value: Any) -> None:
     seen = 0
     for model in models():
@@ -112,3 +133,10 @@ def test_a_stop_order_has_a_stop_and_no_other_has_one(name: str) -> None:
             model(**{**example_values(model), "order_type": order_type, "limit_price": None, "stop_price": stop})
     both = model(**{**example_values(model), "order_type": "STOP_LIMIT", "limit_price": 9.0, "stop_price": 10.0})
     assert (both.limit_price, both.stop_price) == (9.0, 10.0)  # type: ignore[attr-defined]
+
+
+def test_of_many_wrong_values_in_a_field_the_first_is_told() -> None:
+    """Each error that is kept costs a kilobyte, and a record of a megabyte may hold a million."""
+    with pytest.raises(ValidationError) as refused:
+        SliceClosed.model_validate(example_values(SliceClosed) | {"runs": ("",) * 1000})
+    assert refused.value.error_count() == 1

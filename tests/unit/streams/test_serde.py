@@ -1,6 +1,7 @@
 """Messages to bytes and back, and every reason why bytes are no message."""
 
 import io
+from collections.abc import Collection
 from typing import Any
 
 import fastavro
@@ -8,8 +9,8 @@ import pytest
 
 from schemas import MESSAGES, Message, SliceClosed, StepCompleted, TickBlock
 from schemas.avro import fingerprint_of, released, schema_of
-from streams.errors import DecodeError, UnknownSchema
-from streams.serde import Serde
+from streams.errors import ConfigError, DecodeError, UnknownSchema
+from streams.serde import Serde, confluent
 from tests.unit.schemas.example_messages import example, example_values
 
 
@@ -65,9 +66,9 @@ def test_bytes_that_end_early_or_late_are_refused(serde: Serde, name: str) -> No
         (b"", DecodeError, "the value is empty"),
         (b"{}", DecodeError, "no Avro framing: the value starts with 7b7d"),
         (b"\0\0\0\0\1", DecodeError, "no Avro framing"),
-        (b"\xc3\x01" + b"\xab" * 8, UnknownSchema, "no schema has the fingerprint abababababababab"),
+        (b"\xc3\x01\0" + b"\xab" * 8, UnknownSchema, "no schema has the fingerprint 00ababababababab: neither one"),
         (b"\xc3\x01\x00", UnknownSchema, "no schema has the fingerprint 00"),
-        (b"\0\0\0\0\7x", UnknownSchema, "schema id 7, but no schema registry is configured"),
+        (b"\0\0\0\0\7x", UnknownSchema, "schema id 7 is in no schema registry that is configured"),
     ],
 )
 def test_unframed_and_unknown_bytes_say_so(
@@ -138,24 +139,52 @@ def test_what_an_older_version_wrote_is_read_with_defaults(with_older_slice_clos
         Serde().decode(data + b"\0")
 
 
-def confluent(schema_id: int, body: bytes) -> bytes:
-    return b"\0" + schema_id.to_bytes(4, "big") + body
+class Asked:
+    """A source that knows some schemas, and notes what it is asked for."""
+
+    def __init__(self, **schemas: Any) -> None:
+        self.known = {confluent(int(name.removeprefix("id"))): schema for name, schema in schemas.items()}
+        self.asked: list[bytes] = []
+
+    async def find(self, frames: Collection[bytes]) -> dict[bytes, Any]:
+        self.asked += frames
+        return {frame: self.known[frame] for frame in frames if frame in self.known}
+
+
+async def learned(data: bytes, source: Asked) -> Message:
+    serde = Serde(source)
+    await serde.learn([data, None, b"", b"{}"])
+    return serde.decode(data)
 
 
 @pytest.mark.parametrize("name", sorted(MESSAGES))
-def test_confluent_framing_is_read_with_the_registrys_schema(name: str) -> None:
-    message = example(MESSAGES[name])
-    schema = schema_of(MESSAGES[name])
-    asked: list[int] = []
+async def test_confluent_framing_is_read_with_the_registrys_schema(name: str) -> None:
+    message, schema = example(MESSAGES[name]), schema_of(MESSAGES[name])
+    serde = Serde(source := Asked(id258=schema))
+    data = confluent(258) + written(schema, message.to_avro())
+    await serde.learn([data, data])
+    await serde.learn([data])
+    assert source.asked == [confluent(258)], "it is asked once"
+    assert serde.decode(data) == message
+    with pytest.raises(DecodeError):
+        serde.decode(data[:-1])
 
-    def lookup(schema_id: int) -> Any:
-        asked.append(schema_id)
-        return schema
 
-    serde = Serde(lookup)
-    data = confluent(258, written(schema, message.to_avro()))
-    assert serde.decode(data) == serde.decode(data) == message
-    assert asked == [258]
+@pytest.mark.parametrize("name", sorted(MESSAGES))
+def test_ids_of_a_registry_frame_what_is_written(name: str) -> None:
+    message, serde = example(MESSAGES[name]), Serde()
+    body = serde.encode(message)[10:]
+    serde.write_ids({MESSAGES[name]: 2**31 - 1})
+    data = serde.encode(message)
+    assert data == b"\0\x7f\xff\xff\xff" + body
+    assert serde.decode(data) == message
+
+
+def test_what_was_not_enrolled_is_not_written() -> None:
+    serde = Serde()
+    serde.write_ids({SliceClosed: 1})
+    with pytest.raises(ConfigError, match="did not ask the schema registry whether it may write a TickBlock"):
+        serde.encode(example(TickBlock))
 
 
 @pytest.mark.parametrize(
@@ -165,15 +194,43 @@ def test_confluent_framing_is_read_with_the_registrys_schema(name: str) -> None:
         ("string", "schema id 5 is no record"),
         (["null", "string"], "schema id 5 is no record"),
         ({"type": "array", "items": "long"}, "schema id 5 is no record"),
+        ("a schema in PROTOBUF", "schema id 5 is no record but 'a schema in PROTOBUF'"),
+        (
+            {"type": "record", "name": "SliceClosed", "fields": [{"name": "x", "type": "nonsense"}]},
+            "schema id 5 is no Avro",
+        ),
+        ({"type": "enum", "name": "SliceClosed", "symbols": ["A"]}, "schema id 5 is no record"),
     ],
 )
-def test_a_registrys_schema_of_something_else_is_unknown(schema: Any, reason: str) -> None:
+async def test_a_registrys_schema_of_something_else_is_unknown(schema: Any, reason: str) -> None:
     with pytest.raises(UnknownSchema, match=reason):
-        Serde(lambda schema_id: schema).decode(confluent(5, b"x"))
+        await learned(confluent(5) + b"x", Asked(id5=schema))
 
 
-def test_a_registrys_older_schema_is_resolved() -> None:
+async def test_a_schema_of_something_else_is_asked_for_once() -> None:
+    serde, data = Serde(source := Asked(id5="string")), confluent(5) + b"x"
+    await serde.learn([data])
+    await serde.learn([data])
+    assert len(source.asked) == 1
+
+
+async def test_a_registrys_older_schema_is_resolved() -> None:
     schema = older(schema_of(SliceClosed), "rows")
     record = {name: value for name, value in example(SliceClosed).to_avro().items() if name != "rows"}
-    decoded: Message = Serde(lambda schema_id: schema).decode(confluent(1, written(schema, record)))
-    assert decoded == SliceClosed(**record)
+    data = confluent(1) + written(schema, record)
+    assert await learned(data, Asked(id1=schema)) == SliceClosed(**record)
+
+
+async def test_a_newer_schema_is_read_without_what_it_adds() -> None:
+    schema = schema_of(TickBlock)
+    newer = {**schema, "fields": [*schema["fields"], {"name": "added", "type": "string", "default": ""}]}
+    message = example(TickBlock)
+    data = confluent(1) + written(newer, {**message.to_avro(), "added": "x"})
+    assert await learned(data, Asked(id1=newer)) == message
+
+
+async def test_a_schema_that_cannot_be_resolved_is_refused() -> None:
+    schema = older(schema_of(SliceClosed), "ts_event")
+    record = {name: value for name, value in example(SliceClosed).to_avro().items() if name != "ts_event"}
+    with pytest.raises(DecodeError, match="bytes are not a SliceClosed: SchemaResolutionError"):
+        await learned(confluent(1) + written(schema, record), Asked(id1=schema))

@@ -7,8 +7,8 @@ import pytest
 
 from agents.memory.content import MAX_BYTES
 from agents.memory.entry import Entry, entry_of, references_of
-from schemas import SliceClosed, StepCompleted, TickBlock
-from streams.dead_letters import dead_letter
+from schemas import SliceClosed, StepCompleted, TickBlock, TransitionsRecorded
+from streams.dead_letters import Refusal, dead_letter
 from streams.ids import derive_id
 from streams.record import Record, rfc3339
 from tests.dataplane import SERDE, START, instrument, started
@@ -86,6 +86,22 @@ def test_what_is_too_large_gives_its_size_and_the_rest_stays() -> None:
     assert set(entry(sent(answer, "a")).document["message"]["result"]) == {"left_out_bytes"}
 
 
+def test_bytes_give_their_size() -> None:
+    chunk = TransitionsRecorded(
+        training_id="t",
+        actor_id="a",
+        epoch=0,
+        sequence=0,
+        policy_version=0,
+        environments=1,
+        observation_size=1,
+        action_size=1,
+        rows=bytes(24),
+        ts_event=START,
+    )
+    assert entry(sent(chunk, "a")).document["message"]["rows"] == {"left_out_bytes": 24}
+
+
 def test_a_run_is_found_by_each_of_its_symbols() -> None:
     run = started("run", [instrument("AAPL"), instrument("BRK.B", "XNYS")])
     found = entry(sent(run, "r"))
@@ -95,7 +111,9 @@ def test_a_run_is_found_by_each_of_its_symbols() -> None:
 
 def test_a_dead_letter_has_an_id_of_its_own_and_leads_to_what_was_refused() -> None:
     record = received(sent(signal(), "s"), partition=1, offset=9)
-    letters = [dead_letter(record, "score is not finite", pool) for pool in ("portfolio", "risk")]
+    letters = [
+        dead_letter(record, Refusal("score is not finite", "invalid", pool, 0)) for pool in ("portfolio", "risk")
+    ]
     found = [entry(each) for each in letters]
     assert len({each.message_id for each in found} | {derive_id("s", "test")}) == 3
     document = found[0].document

@@ -18,6 +18,7 @@ from streams.errors import StoreError
 from streams.ids import derive_id
 from streams.memory_broker import MemoryBroker
 from streams.record import Record, TopicPartition
+from streams.serde import Serde
 from streams.store import Changes, Expected, MemoryStore
 from tests.dataplane import START, instrument, started
 from tests.unit.agents.memory.memory_log import (
@@ -213,11 +214,11 @@ async def test_a_rebuild_gives_the_same_and_a_check_sees_what_is_wrong() -> None
     store, log, clock = MemoryStore(), await log_of(story()), ManualClock(START)
     agent = await project(log, store, clock, max_events=9)
     known = await digest(store)
-    assert await check(agent.limits, log, store, clock) == (known, known)
+    assert await check(agent.limits, log, store, clock, Serde()) == (known, known)
     await store.apply(Changes(put={event_key("stray"): b"{}"}, remove={topic_key("fills"): [b"x"]}))
-    found, expected = await check(agent.limits, log, store, clock)
+    found, expected = await check(agent.limits, log, store, clock, Serde())
     assert (found != known, expected == known) == (True, True)
-    await rebuild(agent.limits, log, store, clock)
+    await rebuild(agent.limits, log, store, clock, Serde())
     assert await digest(store) == known
 
 
@@ -226,7 +227,7 @@ async def test_a_rebuild_is_done_by_the_agent_that_runs() -> None:
     async with remembered(log, store, clock) as agent:
         await caught_up(log, store, agent)
         known = await digest(store)
-        await rebuild(agent.limits, log, store, clock)
+        await rebuild(agent.limits, log, store, clock, Serde())
         assert await digest(store) == known
         assert agent.handled == 2 * len(story())
 

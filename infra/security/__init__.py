@@ -1,0 +1,1 @@
+"""Certificates, users and rights of a secure Kafka and Redis."""
