@@ -64,7 +64,9 @@ def job_of(
     document["data"].setdefault("providers", settings.data.providers)
     document["rules"] = _rules(given, settings)
     document["config"] = _config(given, config)
-    if own is not None and not isinstance(own, RewardFunction):
+    if isinstance(own, RewardFunction):
+        document["reward_class"] = f"{type(own).__module__}.{type(own).__qualname__}"
+    elif own is not None:
         document["reward"] = own
     if not document.get("episodes") and not document.get("steps"):
         raise ConfigError("training: name training_episodes, or steps")

@@ -136,6 +136,9 @@ class TrainingJob(Document):
     """What the policy may do, and what its trades cost."""
     reward: str | dict[str, Any] = "log_return"
     """A reward's name, or {name: {weight: 1.0, ...}} for a sum of several."""
+    reward_class: str = ""
+    """Module and class of a reward that a program hands over instead; two that differ only in what they keep need a
+    name each."""
     config: RLConfiguration = RLConfiguration.model_validate({})
     """The algorithm and its settings."""
     steps: int = Field(default=0, ge=0)
@@ -163,8 +166,7 @@ class TrainingJob(Document):
     @cached_property
     def config_hash(self) -> str:
         """Return the SHA-256 of all that decides the outcome besides the data."""
-        kept = {"data", "split", "rules", "reward", "steps", "episodes", "evaluations", "actors", "streaming"}
-        told = self.model_dump(mode="json", include=kept)
+        told = self.model_dump(mode="json", exclude={"name", "folder", "checkpoint_every_s"})
         told["config"] = self.config.model_dump(mode="json", exclude={"threads"})
         return hashlib.sha256(canonical_json(told).encode()).hexdigest()
 

@@ -101,6 +101,10 @@ async def run_through(broker: Broker, *tasks: Task, timeout_s: float = 60) -> No
         task.on_commit = check
     async with asyncio.timeout(timeout_s):
         await asyncio.gather(*(task.run() for task in tasks))
+        # Kafka shows a committed transaction a moment later; taking the id over waits until it has.
+        for task in tasks:
+            async with broker.transactions(task.id):
+                pass
 
 
 def taken(task: Task) -> dict[str, int]:

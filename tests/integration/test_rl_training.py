@@ -175,6 +175,7 @@ async def test_a_reward_of_ones_own_is_learned_from(tmp_path: Path) -> None:
             {**ASKED, "reward": {"log_return": {}, "turnover_penalty": {"weight": 0.1}}}
         )
         assert len({each["sha256"] for each in (plain, own, named)}) == 3
+        assert len({each["policy_id"] for each in (plain, own, named)}) == 3
         assert own["reward"].endswith("CustomRewardFunction")
         assert named["reward"] == {"log_return": {}, "turnover_penalty": {"weight": 0.1}}
 
@@ -191,14 +192,13 @@ async def test_shutdown_ends_a_training_and_the_loop_goes_on_meanwhile(tmp_path:
         begun = asyncio.Event()
         asked = {**ASKED, "steps": 10_000_000}
         training = asyncio.create_task(orchestrator.train_rl_policy(asked, on_progress=lambda _: begun.set()))
-        while not begun.is_set():
-            ticks += 1
+        while not begun.is_set() or ticks < 6:
+            ticks += begun.is_set()
             await asyncio.wait([training], timeout=0.01)
             assert not training.done()
         await orchestrator.shutdown()
         with pytest.raises(WorkflowError, match="stopped by a shutdown; its checkpoint is left"):
             await training
-    assert ticks > 5
     assert left(tmp_path) == ["checkpoint", "seen.safetensors"]
 
 

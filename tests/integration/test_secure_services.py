@@ -239,7 +239,9 @@ async def test_a_broker_that_is_not_there_or_serves_well_gives_no_reason(kafka: 
 async def test_nothing_logged_at_debug_holds_a_password(
     kafka: KafkaService, keys: Keys, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG)
+    # The command line, where a test has called it in this process, has set aiokafka's own level.
+    for name in ("", "aiokafka"):
+        caplog.set_level(logging.DEBUG, name)
     security = user(keys, "alpha")
     async with connected(kafka, security) as broker:
         await broker.publish([Record("bars.dlq", "key", b"value")])

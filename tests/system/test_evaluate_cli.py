@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import yaml
@@ -20,7 +21,8 @@ SMALL = {
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["finagent", "evaluate", *arguments], capture_output=True, text=True, timeout=110)
+    command = [sys.executable, "-m", "infra.cli", "evaluate", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=110)
 
 
 def test_the_example_in_small(tmp_path: Path) -> None:
