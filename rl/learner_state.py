@@ -15,7 +15,7 @@ from rl.learning import OffPolicyLearning, learning_of
 from rl.rows import Float32, Layout
 from rl.segments import Segment, Segments
 from rl.streaming import Streaming
-from rl.weights import Arrays
+from rl.weights import Arrays, part_of
 from streams.errors import InvalidData
 
 HISTORY = 100
@@ -155,7 +155,7 @@ class LearnerState:
         for name, value in fixed.items():
             if told.get(name) != value:
                 raise InvalidData(f"the checkpoint is of another training: {name} {told.get(name)}, expected {value}")
-        self.algorithm.restore(_part(arrays, "algorithm."))
+        self.algorithm.restore(part_of(arrays, "algorithm."))
         self.episodes, self.version = told["episodes"], told["version"]
         self.intake = Intake.restored(told["intake"])
         if isinstance(self.learning, OffPolicyLearning):
@@ -167,8 +167,4 @@ class LearnerState:
     def restore_replay(self, arrays: Mapping[str, Any], told: Mapping[str, Any]) -> None:
         """Take back what the replay buffer had besides rows, once they are there again."""
         assert isinstance(self.learning, OffPolicyLearning)
-        self.learning.restore(_part(arrays, "replay."), told["replay"])
-
-
-def _part(arrays: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+        self.learning.restore(part_of(arrays, "replay."), told["replay"])

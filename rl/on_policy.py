@@ -21,7 +21,7 @@ from rl.normaliser import Normaliser
 from rl.policy import Policy
 from rl.precision import device_of
 from rl.rows import Float32, Layout
-from rl.weights import Arrays
+from rl.weights import Arrays, part_of
 from streams.errors import InvalidData
 
 
@@ -166,9 +166,9 @@ class GaussianActorCritic(OnPolicy):
 
     def restore(self, state: Mapping[str, Any]) -> None:
         try:
-            self.optimiser.restore(_part(state, "optimiser."))
+            self.optimiser.restore(part_of(state, "optimiser."))
             if self.normaliser:
-                self.normaliser.restore(_part(state, "normaliser."))
+                self.normaliser.restore(part_of(state, "normaliser."))
             copy_into(self.network.parameters, state["parameters"])
             self.generator.set_state(torch.from_numpy(state["generator"]))
             self.updates = int(state["updates"].item())
@@ -182,7 +182,3 @@ def standardised(advantages: Tensor) -> Tensor:
         return advantages
     spread, mean = torch.std_mean(advantages)
     return (advantages - mean) / (spread + 1e-8)
-
-
-def _part(state: Mapping[str, Any], prefix: str) -> Arrays:
-    return {name.removeprefix(prefix): array for name, array in state.items() if name.startswith(prefix)}

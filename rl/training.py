@@ -15,7 +15,7 @@ from rl.policy import Policy
 from rl.precision import computing
 from rl.replay import Replay, replay_of
 from rl.rows import Float32
-from rl.weights import Arrays
+from rl.weights import Arrays, part_of
 from streams.errors import ConfigError, InvalidData
 
 if TYPE_CHECKING:
@@ -131,16 +131,12 @@ class Training:
         arrays, told = checkpoint.load(folder)
         if told.get("config") != self._told_config():
             raise InvalidData(f"the checkpoint in {folder} is of another configuration: {told.get('config')}")
-        self.algorithm.restore(_part(arrays, "algorithm."))
+        self.algorithm.restore(part_of(arrays, "algorithm."))
         if self.replay is not None:
-            self.replay.restore(_part(arrays, "replay."), told["replay"])
+            self.replay.restore(part_of(arrays, "replay."), told["replay"])
         self.collector.restore(told["collector"])
         self.done_episodes = told["episodes"]
 
     def _told_config(self) -> dict[str, Any]:
         """Return the configuration less what says only where it is computed: that may change between two starts."""
         return self.config.model_dump(mode="json", exclude={"device", "threads"})
-
-
-def _part(arrays: Arrays, prefix: str) -> Arrays:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

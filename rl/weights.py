@@ -21,6 +21,11 @@ _FORMAT = "finagent.format"
 _METADATA = "finagent.metadata"
 
 
+def part_of(arrays: Mapping[str, Any], prefix: str) -> Arrays:
+    """Return the arrays whose names begin with a prefix, without it."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
 def sha256(data: bytes) -> str:
     """Return the SHA-256 of bytes, in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
