@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rl.weights import Arrays, pack, sha256, unpack
 from schemas.message import canonical_json
-from streams.errors import InvalidData, MissingData
+from streams.errors import ConfigError, InvalidData, MissingData
 
 KIND = "finagent.checkpoint.v1"
 SUFFIX = ".safetensors"
 LATEST = "latest.json"
 """Names the newest checkpoint's file and its SHA-256; replaced in one step once the file is on disk."""
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a training's folder, made where absent; raise ConfigError where another one is at work in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(f"a training is at work in {folder}: wait for its end, or give this one a name") from None
+        yield
 
 
 def save(folder: Path, name: str, arrays: Arrays, metadata: Mapping[str, Any]) -> Path:

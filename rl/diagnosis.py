@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Self
 
 import numpy as np
 
 from rl.config import RLConfiguration
 from schemas.columns import Float64
+from streams.errors import Diverged
 
 log = logging.getLogger("RLPolicyEngine")
 Status = Literal["converged", "improving", "not converging", "too short"]
@@ -25,6 +26,7 @@ CHURN = 0.5
 """Turnover per step from which on costs are likely to eat what is earned."""
 EXPLODING = 100.0
 """Times by which the gradient's norm may exceed its own median."""
+_STEADIER = "lower learning_rate, set max_grad_norm, check rewards and observations for huge values"
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,17 @@ class Checkup:
     """Mean of the critic's values less the discounted rewards that followed, over their standard deviation."""
     figures: Mapping[str, float] = field(default_factory=dict)
     """Means of what the updates told since the evaluation before."""
+
+
+    def told(self) -> dict[str, Any]:
+        """Return it as JSON takes it: figures that are not finite as text."""
+        figures = {name: value if math.isfinite(value) else str(value) for name, value in self.figures.items()}
+        return {**asdict(self), "figures": figures}
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Self:
+        """Return what told() told; raise KeyError, TypeError or ValueError for something else."""
+        return cls(**{**told, "figures": {name: float(value) for name, value in told["figures"].items()}})
 
 
 @dataclass(frozen=True)
@@ -101,6 +114,12 @@ def diagnose(points: Sequence[Checkup], config: RLConfiguration) -> Diagnosis:
     gained, trend = improvement(scores), slope(scores[len(scores) // 2 :], config.seed)
     status, reason, more = _judge(gained, trend)
     return Diagnosis(status, reason, (*more, *findings), gained, trend)
+
+
+def diverged(error: Diverged) -> Diagnosis:
+    """Return the diagnosis of a training that ended because its numbers were lost."""
+    found = Finding(str(error), _STEADIER, True)
+    return Diagnosis("not converging", found.what, (found,), None, None)
 
 
 def warn(diagnosis: Diagnosis, episodes: int) -> None:
@@ -164,8 +183,7 @@ def _numbers(points: Sequence[Checkup], scores: Float64) -> list[Finding]:
         bad.append("score")
     if not bad:
         return []
-    advice = "lower learning_rate, set max_grad_norm, check rewards and observations for huge values"
-    return [Finding(f"{bad[0]} is not finite", advice, True)]
+    return [Finding(f"{bad[0]} is not finite", _STEADIER, True)]
 
 
 def _values(points: Sequence[Checkup], config: RLConfiguration) -> list[Finding]:

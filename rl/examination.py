@@ -53,11 +53,16 @@ class Examination:
         return len(self.points) <= share * self.times
 
     def look(
-        self, policy: Policy, steps: int, episodes: int, values: Callable[[Float32], Float32] | None = None
+        self,
+        policy: Policy,
+        steps: int,
+        episodes: int,
+        figures: Mapping[str, float],
+        values: Callable[[Float32], Float32] | None = None,
     ) -> Checkup:
         """Let a policy trade the training and the validation span, and keep it where it is the best so far.
 
-        values: the critic's, for its bias.
+        figures: what told() returned at that time; values: the critic's, for its bias.
         """
         train = evaluate(policy, self.split.train, self.rules, self.reward)
         held = evaluate(policy, self.split.validation, self.rules, self.reward).score
@@ -76,7 +81,7 @@ class Examination:
             saturation=saturation(policy, self.split.train),
             turnover=float(train.turnover.mean()),
             q_bias=off,
-            figures=self._told(),
+            figures=figures,
         )
         self.points.append(point)
         return point
@@ -91,8 +96,8 @@ class Examination:
                 self._look_at(training)
             yield progress
 
-    def _told(self) -> dict[str, float]:
-        """Return the means of what was heard since the last look, and the largest of what is a maximum."""
+    def told(self) -> dict[str, float]:
+        """Return the means of what was heard since the last call, and the largest of what is a maximum."""
         heard, self._heard = self._heard, defaultdict(list)
         return {name: float((np.max if name.endswith("_max") else np.mean)(each)) for name, each in heard.items()}
 
@@ -103,4 +108,4 @@ class Examination:
     def _look_at(self, training: Training) -> None:
         last = self.points and training.share >= 1
         values = training.algorithm.values if last else None
-        self.look(training.policy, training.collector.steps, training.done_episodes, values)
+        self.look(training.policy, training.collector.steps, training.done_episodes, self.told(), values)

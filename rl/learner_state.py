@@ -15,6 +15,7 @@ from rl.learning import OffPolicyLearning, learning_of
 from rl.rows import Float32, Layout
 from rl.segments import Segment, Segments
 from rl.streaming import Streaming
+from rl.training import check_finite
 from rl.weights import Arrays, part_of
 from streams.errors import InvalidData
 
@@ -97,10 +98,12 @@ class LearnerState:
     def learn(self, limit: int) -> None:
         """Do updates that are due, up to so many gradient steps, and no further than to the next version.
 
-        How many at once depends on the updates so far alone: algorithms may draw for all of them together.
+        How many at once depends on the updates so far alone: algorithms may draw for all of them together. Raises
+        Diverged once the policy's weights are not finite.
         """
         every = self.plan.streaming.publish_every
         self.figures = dict(self.learning.learn(min(limit, every - self.algorithm.updates % every)))
+        check_finite(self.algorithm)
 
     def publication_due(self) -> bool:
         """Tell whether what was learned asks for a new version."""

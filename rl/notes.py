@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from rl import checkpoint
 from rl.curve import Curve
-from rl.diagnosis import Checkup
+from rl.diagnosis import Checkup, diverged, warn
 from rl.examination import Examination
 from rl.job import TrainingJob
 from rl.outcome import Outcome, data_hash
@@ -19,7 +19,7 @@ from rl.policy import Policy
 from rl.rewards import RewardFunction
 from rl.training import Progress
 from rl.weights import Arrays, pack, sha256, unpack
-from streams.errors import InvalidData, MissingData
+from streams.errors import Diverged, InvalidData, MissingData
 
 KIND = "finagent.notes.v1"
 SEEN = "seen.safetensors"
@@ -75,13 +75,18 @@ class Notes:
         told = {
             **self._hashes(),
             "best_at": exam.best_at,
-            "points": [asdict(point) for point in exam.points],
+            "points": [point.told() for point in exam.points],
             "recent": list(self._recent),
             "curve": self.curve.told(),
             "seconds": self.seconds,
         }
         arrays = {} if exam.best is None else {"best": np.frombuffer(exam.best.pack(), np.uint8)}
         checkpoint.write(self.job.path / SEEN, pack(KIND, arrays, told))
+
+    def check_own(self) -> None:
+        """Raise InvalidData where the folder holds another job's training, or one on other data."""
+        if (self.job.path / SEEN).exists():
+            self._read()
 
     def resume(self, steps: int, episodes: int, updates: int) -> None:
         """Take the notes up as of so many steps.
@@ -91,20 +96,31 @@ class Notes:
         path = self.job.path / SEEN
         if not path.exists():
             raise MissingData(f"{path} is not there: remove {self.job.path}, and begin anew without --resume")
-        data = path.read_bytes()
-        arrays, told = unpack(KIND, data, sha256(data))
-        for what, own in self._hashes().items():
-            if (given := told.get(what)) != own:
-                raise InvalidData(f"the checkpoint in {self.job.path} is of another {what} ({given}), not of {own}")
+        arrays, told = self._read()
         self.last = Progress(steps, episodes, updates, (), {})
         try:
             self._take_up(arrays, told, steps)
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidData(f"{path}: {error!r}") from error
 
+    def _read(self) -> tuple[Arrays, dict[str, Any]]:
+        data = (self.job.path / SEEN).read_bytes()
+        arrays, told = unpack(KIND, data, sha256(data))
+        for what, own in self._hashes().items():
+            if (given := told.get(what)) != own:
+                raise InvalidData(
+                    f"the training in {self.job.path} is of another {what} ({given}), not of {own}: remove the folder, "
+                    "or give this one a name of its own"
+                )
+        return arrays, told
+
+    def diverged(self, error: Diverged) -> None:
+        """Log the warning of a training whose numbers were lost."""
+        warn(diverged(error), self.last.episodes)
+
     def _take_up(self, arrays: Arrays, told: dict[str, Any], steps: int) -> None:
         exam = self.examination
-        exam.points = [Checkup(**point) for point in told["points"] if point["steps"] <= steps]
+        exam.points = [Checkup.of(point) for point in told["points"] if point["steps"] <= steps]
         exam.best = Policy.unpack(arrays["best"].tobytes())[0] if "best" in arrays else None
         exam.best_at = int(told["best_at"])
         self._recent.extend(float(reward) for reward in told["recent"])

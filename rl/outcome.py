@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -103,7 +103,7 @@ class Outcome:
                 "reason": diagnosis.reason,
                 "advice": list(diagnosis.advice),
                 "chosen_at_step": self.examination.best_at,
-                "evaluations": [asdict(point) for point in self.examination.points],
+                "evaluations": [point.told() for point in self.examination.points],
             },
             "algorithm": str(self.job.config.algorithm),
             "symbols": list(self._symbols),

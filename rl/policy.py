@@ -99,6 +99,11 @@ class Policy:
                 x = np.maximum(x, 0, out=x) if self.activation == "relu" else np.tanh(x, out=x)
         return x
 
+    @property
+    def finite(self) -> bool:
+        """Tell whether its weights are numbers still, none beyond the square root of what a float32 holds."""
+        return all(np.isfinite(np.vdot(weight, weight)) for layer in self.layers for weight in layer)
+
     def copy(self) -> Self:
         """Return a policy with arrays of its own; a learner's live policy shares its weights."""
         return replace(

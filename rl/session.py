@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from rl import checkpoint
 from rl.job import TrainingJob
 from rl.notes import Notes
 from rl.rewards import RewardFunction
 from rl.training import Progress, Training
+from streams.errors import Diverged
+
+SAVING = 0.05
+"""Share of a training's time that its checkpoints may take: a full buffer is hundreds of megabytes."""
 
 
 @dataclass
@@ -28,19 +34,37 @@ class Session:
         self.training = Training(job.config, envs, steps=job.steps, episodes=job.episodes)
 
     def run(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Progress]:
-        """Yield after each round until the end, or until stop says so; a checkpoint is left either way."""
-        saved = began = time.monotonic()
-        before = self.notes.seconds
+        """Yield after each round until the end, or until stop says so; a checkpoint is left either way.
+
+        Raises ConfigError where the folder is in use, InvalidData where it holds another job's training, and Diverged,
+        with the warning, where the numbers are lost.
+        """
+        with checkpoint.held(self.job.path), self._watched():
+            self.notes.check_own()
+            yield from self._rounds(stop)
+
+    def _rounds(self, stop: Callable[[], bool]) -> Iterator[Progress]:
+        began = time.monotonic()
+        before, due = self.notes.seconds, began + self.job.checkpoint_every_s
         for progress in self.notes.examination.follow(self.training):
             self.notes.hear(progress)
             self.notes.seconds = before + time.monotonic() - began
             yield progress
             if stop():
                 break
-            if time.monotonic() > saved + self.job.checkpoint_every_s:
+            if (now := time.monotonic()) > due:
                 self.save()
-                saved = time.monotonic()
+                took = time.monotonic() - now
+                due = now + max(self.job.checkpoint_every_s, took / SAVING)
         self.save()
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        try:
+            yield
+        except Diverged as error:
+            self.notes.diverged(error)
+            raise
 
     def save(self) -> None:
         """Write a checkpoint."""

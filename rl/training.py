@@ -16,7 +16,7 @@ from rl.precision import computing
 from rl.replay import Replay, replay_of
 from rl.rows import Float32
 from rl.weights import Arrays, part_of
-from streams.errors import ConfigError, InvalidData
+from streams.errors import ConfigError, Diverged, InvalidData
 
 if TYPE_CHECKING:
     from gymnasium.vector import VectorEnv
@@ -86,10 +86,14 @@ class Training:
         return self.share >= 1
 
     def run(self) -> Iterator[Progress]:
-        """Yield after each round until the end; what computes is configured only while it does."""
+        """Yield after each round until the end; what computes is configured only while it does.
+
+        Raises Diverged once the policy's weights are not finite.
+        """
         while not self.done:
             with computing(self.config):
                 ended, figures = self._learn_off(self.replay) if self.replay is not None else self._learn_on()
+            check_finite(self.algorithm)
             self.done_episodes += len(ended)
             yield Progress(self.collector.steps, self.done_episodes, self.algorithm.updates, tuple(ended), figures)
 
@@ -140,3 +144,9 @@ class Training:
     def _told_config(self) -> dict[str, Any]:
         """Return the configuration less what says only where it is computed: that may change between two starts."""
         return self.config.model_dump(mode="json", exclude={"device", "threads"})
+
+
+def check_finite(algorithm: Algorithm) -> None:
+    """Raise Diverged where the policy's weights are not finite: no action can come of them."""
+    if not algorithm.policy().finite:
+        raise Diverged(f"the policy's weights are not finite after {algorithm.updates:,} updates")

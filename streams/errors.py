@@ -23,6 +23,7 @@ FinAgentError
 ├── SecurityError                       Kafka does not let this client in, or do this, or is not to be trusted
 ├── StoreError                          Redis did not do what was asked
 │   └── StoreConflict                   a value is not what the writer goes by
+├── UnfitSnapshot                       a snapshot of a task's states is damaged, or not of this log
 ├── UnreadableState                     a newer release saved a state that has more in it than this one knows
 ├── HandlerError                        a handler raised; carries the record's place
 ├── WorkflowError                       a workflow is impossible or failed
@@ -31,7 +32,8 @@ FinAgentError
 │   ├── UnknownWorkflow (LookupError)   no such workflow or run
 │   ├── UnknownAccount (LookupError)    no run ever used the account
 │   ├── PoolUnavailable                 a pool that is an MCP server does not answer
-│   └── ToolFailed                      a tool of such a pool said no
+│   ├── ToolFailed                      a tool of such a pool said no
+│   └── Diverged                        the numbers of a training are not finite any more
 └── ServiceError                        a local service could not be started
 """
 
@@ -153,6 +155,10 @@ class StoreConflict(StoreError):
     """A value is not what the writer goes by."""
 
 
+class UnfitSnapshot(FinAgentError):
+    """A snapshot of a task's states is damaged, or not of this log."""
+
+
 class UnreadableState(FinAgentError):
     """A newer release saved a state that has more in it than this one knows; going on would lose that."""
 
@@ -196,6 +202,10 @@ class PoolUnavailable(WorkflowError):
 
 class ToolFailed(WorkflowError):
     """A tool of a pool that is an MCP server said no."""
+
+
+class Diverged(WorkflowError):
+    """The numbers of a training are not finite any more."""
 
 
 class ServiceError(FinAgentError):

@@ -2,11 +2,14 @@
 
 import logging
 import os
+import sys
 from collections.abc import Generator, Iterator
 
 import pytest
 
 pytest_plugins = ["tests.services", "tests.registry", "tests.browser"]
+# torch's compiler for graphics cards: no test compiles, and as a process ends it tells of hundreds of leaks.
+sys.modules["triton"] = None  # type: ignore[assignment]
 REAL_SERVICES = ("kafka", "redis", "browser")
 
 

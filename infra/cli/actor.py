@@ -12,7 +12,7 @@ import typer
 
 from infra.cli.connection import PATIENCE_S, connected, make_topics, memory, speaking
 from infra.cli.exits import task_failed
-from infra.cli.options import Config, Kafka, Prefix, Redis, need_kafka, settings_of
+from infra.cli.options import Config, Kafka, Prefix, Redis, need_kafka, need_rl, settings_of
 from infra.cli.stopping import until_stopped
 from orchestrator.heartbeat import beat_process
 from orchestrator.load import MemoryWatch
@@ -35,6 +35,7 @@ def actor(
     """Step the environments of a training by its newest policy, for the learner on Kafka, until SIGTERM or Ctrl-C."""
     settings = settings_of(config, kafka, redis, prefix)
     need_kafka(settings)
+    need_rl(settings)
     until_stopped(lambda stop: _act(settings, job, actor_id, stop))
 
 

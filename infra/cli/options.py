@@ -84,6 +84,12 @@ def need_kafka(settings: Settings) -> None:
         )
 
 
+def need_rl(settings: Settings) -> None:
+    """Raise ConfigError where policies are switched off."""
+    if not settings.orchestrator.enable_rl:
+        raise ConfigError("orchestrator.enable_rl is false: training is switched off")
+
+
 def _given(options: dict[str, Any]) -> dict[str, Any]:
     nested = {key: _given(value) if isinstance(value, dict) else value for key, value in options.items()}
     return {key: value for key, value in nested.items() if value not in (None, {})}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infra.cli.exits import INTERRUPTED
-from infra.cli.options import Config, Json, Kafka, Prefix, Redis, need_kafka, settings_of
+from infra.cli.options import Config, Json, Kafka, Prefix, Redis, need_kafka, need_rl, settings_of
 from infra.cli.output import as_json, say, table
 from infra.cli.stopping import until_stopped
 from streams.errors import ConfigError
@@ -38,8 +38,7 @@ def train(
     With actors in the file, they collect as processes of their own over Kafka.
     """
     settings = settings_of(config, kafka, redis, prefix)
-    if not settings.orchestrator.enable_rl:
-        raise ConfigError("orchestrator.enable_rl is false: training is switched off")
+    need_rl(settings)
     from infra.training.learning import learn
     from rl.job import TrainingJob
     from rl.notes import Notes
@@ -50,7 +49,8 @@ def train(
         notes = Notes(job)
         _check_new(notes, resume)
         with _shown(notes) as showing:
-            until_stopped(lambda stop: learn(notes, file, settings, resume=resume, show=showing, stop=stop))
+            command = ["actor", str(file), *(("--config", str(config)) if config else ())]
+            until_stopped(lambda stop: learn(notes, command, settings, resume=resume, show=showing, stop=stop))
     else:
         notes = _in_process(job, resume)
     if notes.share < 1:

@@ -27,6 +27,7 @@ from infra.services import (
     stop_kafka,
     stop_redis,
 )
+from orchestrator.credentials import FILE
 from orchestrator.settings import Settings
 from orchestrator.wiring import pools_of
 from streams.errors import ServiceError
@@ -76,7 +77,9 @@ def logins_of(settings: Settings, component: str) -> dict[str, str]:
     """Return how a component proves itself to the secure Kafka and Redis of this machine; nothing for any others."""
     kafka, redis = kafka_status(FOLDER / "kafka"), redis_status(FOLDER / "redis")
     found = kafka_login(kafka, component) if kafka and kafka.bootstrap == settings.kafka.bootstrap else {}
-    return found | (redis_login(redis) if redis and redis.url == settings.redis.url else {})
+    found |= redis_login(redis) if redis and redis.url == settings.redis.url else {}
+    # A password that this program has itself must not stand beside the file of another.
+    return found | {name.removesuffix(FILE): "" for name in found if name.endswith(FILE)}
 
 
 async def _run(settings: Settings, asked: _Asked, children: Processes, stop: asyncio.Event) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from infra.cli.connection import PATIENCE_S, connected, make_topics, memory, speaking
@@ -22,14 +21,18 @@ from rl.learner import Learner
 from rl.learner_state import Plan
 from rl.notes import Notes
 from rl.policy import Policy
+from rl.rows import Float32
 from rl.streaming import LEARNER, create_topics
 from rl.training import Progress
 from streams.clock import WallClock
-from streams.errors import ServiceError
+from streams.errors import Diverged, InvalidData, ServiceError
 from streams.topics import POLICIES
 
 log = logging.getLogger("finagent.cli")
 CHECK_S = 0.5
+Look = tuple[Policy, int, int, Mapping[str, float]]
+"""A policy, the steps and episodes before it, and what updates told until then."""
+Values = Callable[[Float32], Float32]
 RESTARTS = 5
 """Times that one actor is started again before the training gives up."""
 
@@ -74,7 +77,7 @@ class Watched:
 
     def __post_init__(self) -> None:
         self._began, self._before = time.monotonic(), self.notes.seconds
-        self._looks: asyncio.Queue[tuple[Policy, int, int] | None] = asyncio.Queue()
+        self._looks: asyncio.Queue[Look | None] = asyncio.Queue()
         self._looking = False
 
     def __call__(self, progress: Progress) -> None:
@@ -85,33 +88,65 @@ class Watched:
         notes.seconds = self._before + time.monotonic() - self._began
         if self.policy is not None and not self._looking and notes.examination.due(notes.share):
             self._looking = True
-            self._looks.put_nowait((self.policy(), progress.steps, progress.episodes))
+            self._looks.put_nowait(self._due(self.policy()))
         self.show()
 
     async def look(self) -> None:
         """Look at policies as they come, until end() was called and what was due by then has been seen."""
         while (due := await self._looks.get()) is not None:
-            await self.look_at(*due)
+            await self._take(due)
 
     def end(self) -> None:
         """Let look() return; cancelling it would leave its thread at work on the notes."""
         self._looks.put_nowait(None)
 
-    async def look_at(self, policy: Policy, steps: int, episodes: int) -> None:
-        """Look at a policy, and note what was seen."""
-        await asyncio.to_thread(self.notes.examination.look, policy, steps, episodes)
+    async def look_at(self, policy: Policy, values: Values | None = None) -> None:
+        """Look at the policy as it is now, and note what was seen; values: the critic's, for its bias."""
+        await self._take(self._due(policy), values)
+
+    def _due(self, policy: Policy) -> Look:
+        last = self.notes.last
+        return policy, last.steps, last.episodes, self.notes.examination.told()
+
+    async def _take(self, look: Look, values: Values | None = None) -> None:
+        await asyncio.to_thread(self.notes.examination.look, *look, values)
         self.notes.save()
         self._looking = False
 
 
 async def learn(
-    notes: Notes, file: Path, settings: Settings, *, resume: bool, show: Callable[[], None], stop: asyncio.Event
+    notes: Notes,
+    command: Sequence[str],
+    settings: Settings,
+    *,
+    resume: bool,
+    show: Callable[[], None],
+    stop: asyncio.Event,
 ) -> bool:
-    """Train a job whose actors are processes of their own; return whether it came to its end.
+    """Train a job whose actors are processes of their own, each begun by the command and its name.
 
-    Raises ServiceError where an actor dies again and again, ConfigError where the log knows the training and it is not
-    to be resumed.
+    Returns whether it came to its end. Raises ServiceError where an actor dies again and again, ConfigError where the
+    folder is in use or the log knows the training and it is not to be resumed, InvalidData where the folder holds
+    another job's training, and Diverged, with the warning, where the numbers are lost.
     """
+    with checkpoint.held(notes.job.path):
+        notes.check_own()
+        try:
+            return await _learn(notes, command, settings, resume=resume, show=show, stop=stop)
+        except Diverged as error:
+            notes.diverged(error)
+            raise
+
+
+async def _learn(
+    notes: Notes,
+    command: Sequence[str],
+    settings: Settings,
+    *,
+    resume: bool,
+    show: Callable[[], None],
+    stop: asyncio.Event,
+) -> bool:
     job, clock = notes.job, WallClock()
     environment = environment_of(settings) | logins_of(settings, "actor")
     async with connected(settings, stop, PATIENCE_S) as plain, memory(settings) as store:
@@ -127,13 +162,13 @@ async def learn(
         elif resume:
             log.warning("training %s has no checkpoint yet: it goes on from what the log has", job.training_id)
         if not notes.examination.points:
-            await watched.look_at(learner.policy(), 0, 0)
+            await watched.look_at(learner.policy())
         watched.policy = learner.policy
         with processes(job.path / "logs", environment) as children:
-            actors = Actors(children, ["actor", str(file)], job.actors)
+            actors = Actors(children, command, job.actors)
             await _together(learner, actors, watched, stop)
         if notes.examination.points[-1].steps < notes.last.steps:
-            await watched.look_at(learner.policy(), notes.last.steps, notes.last.episodes)
+            await watched.look_at(learner.policy(), learner.state.algorithm.values)
         notes.save()
     return notes.share >= 1
 
@@ -173,4 +208,8 @@ def _plan(notes: Notes) -> Plan:
 def _standing(notes: Notes) -> tuple[int, int, int]:
     """Return steps, episodes and updates of the checkpoint."""
     _, told = checkpoint.load(notes.checkpoints)
-    return int(told["transitions"]), int(told["episodes"]), int(told["updates"])
+    try:
+        return int(told["transitions"]), int(told["episodes"]), int(told["updates"])
+    except KeyError as error:
+        where = f"the checkpoint in {notes.checkpoints}"
+        raise InvalidData(f"{where} is of a training in one process: it has no {error}") from error

@@ -20,8 +20,9 @@ from orchestrator.settings import load
 from orchestrator.strategy_file import load_strategy
 from rl import RewardFunction, RLAlgorithm, RLConfiguration
 from rl.serving import ServedPolicy
+from rl.session import Session
 from rl.training import Progress
-from streams.errors import ConfigError, InvalidData, MissingData, UnknownSymbol, WorkflowError
+from streams.errors import ConfigError, Diverged, InvalidData, MissingData, UnknownSymbol, WorkflowError
 from tests.integration.test_guide_examples import code
 
 IMPORTS = "from rl import RLConfiguration, RLAlgorithm\n"
@@ -183,7 +184,7 @@ async def test_a_reward_of_ones_own_is_learned_from(tmp_path: Path) -> None:
 def left(folder: Path) -> list[str]:
     """Return what the one training in a folder has left."""
     (training,) = folder.iterdir()
-    return sorted(path.name for path in training.iterdir())
+    return sorted(path.name for path in training.iterdir() if not path.name.startswith("."))
 
 
 async def test_shutdown_ends_a_training_and_the_loop_goes_on_meanwhile(tmp_path: Path) -> None:
@@ -335,6 +336,59 @@ async def test_a_training_that_learns_nothing_is_warned_of(tmp_path: Path, caplo
     assert warning.levelno == logging.WARNING
     assert warning.getMessage().startswith("Training not converging after 4 episodes: ")
     assert "Try: " in warning.getMessage()
+
+
+async def test_figures_beyond_all_bounds_are_warned_of_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = SMALL.model_copy(update={"reward_scale": 1e37})
+    async with ready(tmp_path, config) as orchestrator:
+        result = await orchestrator.train_rl_policy({**ASKED, "name": "huge"})
+    (warning,) = [record for record in caplog.records if record.name == "RLPolicyEngine"]
+    assert "critic_loss is not finite" in warning.getMessage()
+    assert "lower learning_rate" in warning.getMessage()
+    told = json.loads((tmp_path / "huge" / "result.json").read_text())
+    assert told["convergence"] == result["convergence"]
+    assert told["convergence"]["evaluations"][-1]["figures"]["critic_loss"] in ("inf", "nan")
+
+
+def test_weights_that_are_lost_end_the_training_with_the_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = load(overrides={"rl_engine": {"folder": str(tmp_path)}}, environ={})
+    for name in ("td3", "ppo"):
+        config = RLConfiguration(
+            algorithm=RLAlgorithm(name), net_arch=(16,), num_envs=2, n_steps=20, batch_size=20, learning_starts=50
+        )
+        session = Session(job_of({**ASKED, "name": name}, config, settings)[0])
+        algorithm: Any = session.training.algorithm
+        update = algorithm.update
+
+        def spoilt(*given: Any, algorithm: Any = algorithm, update: Any = update) -> Any:
+            figures = update(*given)
+            algorithm.policy().layers[0][0][0, 0] = np.nan
+            return figures
+
+        algorithm.update = spoilt
+        with pytest.raises(Diverged, match="weights are not finite after"):
+            list(session.run())
+        assert caplog.records[-1].getMessage().startswith("Training not converging after ")
+        assert "lower learning_rate" in caplog.records[-1].getMessage()
+
+
+def test_a_folder_belongs_to_one_training(tmp_path: Path) -> None:
+    settings = load(overrides={"rl_engine": {"folder": str(tmp_path)}}, environ={})
+    asked = {**ASKED, "name": "mine", "steps": 200}
+    one = Session(job_of(asked, SMALL, settings)[0])
+    rounds = one.run()
+    next(rounds)
+    with pytest.raises(ConfigError, match=r"a training is at work in .*mine"):
+        next(Session(job_of(asked, SMALL, settings)[0]).run())
+    list(rounds)
+    with pytest.raises(InvalidData, match=r"mine is of another job .* give this one a name"):
+        next(Session(job_of({**asked, "seed": 5}, SMALL, settings)[0]).run())
+    for _ in Session(job_of(asked, SMALL, settings)[0]).run():  # the same once more
+        pass
 
 
 def test_a_strategy_names_its_policy(tmp_path: Path) -> None:

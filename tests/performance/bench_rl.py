@@ -128,7 +128,10 @@ def events(given: argparse.Namespace) -> list[Row]:
     printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     found = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
     return [
-        {"benchmark": told.pop("benchmark"), "figure": name, "value": told[name]} for told in found for name in told
+        {"benchmark": told["benchmark"], "figure": name, "value": value}
+        for told in found
+        for name, value in told.items()
+        if name != "benchmark"
     ]
 
 
