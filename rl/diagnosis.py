@@ -50,7 +50,6 @@ class Checkup:
     figures: Mapping[str, float] = field(default_factory=dict)
     """Means of what the updates told since the evaluation before."""
 
-
     def told(self) -> dict[str, Any]:
         """Return it as JSON takes it: figures that are not finite as text."""
         figures = {name: value if math.isfinite(value) else str(value) for name, value in self.figures.items()}

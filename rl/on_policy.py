@@ -133,9 +133,16 @@ class GaussianActorCritic(OnPolicy):
     def batch(self, rollout: Float32) -> Batch:
         """Return what a rollout says, its values and mean actions found in one pass."""
         columns, steps = self.layout, rollout.shape[:2]
-        both = np.stack([rollout[:, :, columns.observation], rollout[:, :, columns.next_observation]])
-        inputs, mean, values = self.network.forward(self._seen(both.reshape(-1, columns.observation_size)))
-        now, later = values.cpu().numpy().reshape(2, *steps)
+        size = steps[0] * steps[1]
+        seen, after = rollout[:, :, columns.observation], rollout[:, :, columns.next_observation]
+        # A step's next observation is the next step's own, unless an episode ended between them.
+        apart = (after[:-1] != seen[1:]).any(axis=2)
+        every = np.concatenate([seen.reshape(size, -1), after[-1], after[:-1][apart]])
+        inputs, mean, values = self.network.forward(self._seen(every))
+        found_values = values.cpu().numpy()
+        now, later = found_values[:size].reshape(steps), np.empty(steps, np.float32)
+        later[:-1], later[-1] = now[1:], found_values[size : size + steps[1]]
+        later[:-1][apart] = found_values[size + steps[1] :]
         found = advantages(
             rollout[:, :, columns.reward],
             now,
@@ -145,7 +152,6 @@ class GaussianActorCritic(OnPolicy):
             gamma=self.config.gamma,
             gae_lambda=self.config.gae_lambda,
         )
-        size = steps[0] * steps[1]
         told = torch.from_numpy(found.reshape(-1)).to(values)
         actions = torch.from_numpy(rollout[:, :, columns.action].reshape(size, -1)).to(mean)
         return Batch([x[:, :size] for x in inputs], actions, mean[:size], values[:size], told, told + values[:size])

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from agents.memory.availability import unavailable
+from agents.memory.availability import Availability
 from rl.ingest import Chunk, Intake, chunk_of
 from rl.published import PLACE
 from rl.rows import Layout
@@ -76,19 +76,19 @@ class Records:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Keep them until stop is set, and then up to what the log has by then, where the store is there."""
-        available, wait_s = True, _AGAIN_S[0]
+        available, wait_s, availability = True, _AGAIN_S[0], Availability()
         while not stop.is_set():
             try:
                 await self.store.start()
                 if not available:
                     log.info("the store is back: the records of training %s go on", self.training_id)
                 available, wait_s = True, _AGAIN_S[0]
+                availability.back("records")
                 await self._follow(stop)
             except StoreConflict as error:
                 log.warning("the records of training %s begin again: %s", self.training_id, error)
             except StoreError as error:
-                if available:
-                    unavailable(error)
+                availability.lost("records", error)
                 available = False
             except BrokerError as error:
                 log.warning("the records of training %s: %s; trying again", self.training_id, error)
