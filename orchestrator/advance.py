@@ -25,7 +25,7 @@ from schemas import (
 from schemas.workflow import WorkflowStatus
 from streams.errors import FinAgentError
 
-__all__ = ["Advanced", "Context", "Event", "TimerDue", "advance", "next_due", "resend"]
+__all__ = ["Advanced", "Context", "Event", "TimerDue", "advance", "given_up", "next_due", "resend"]
 
 
 def advance(workflow: Workflow | None, event: Event, context: Context) -> Advanced:
@@ -42,6 +42,14 @@ def advance(workflow: Workflow | None, event: Event, context: Context) -> Advanc
 def resend(workflow: Workflow, message_id: str) -> Advanced:
     """Return the workflow with every message that its state stands for, as after a redelivery or a restart."""
     return Advanced(workflow, outputs(None, workflow, message_id))
+
+
+def given_up(workflow: Workflow | None, event: Event, reason: str, context: Context) -> Advanced:
+    """Return a workflow as failed because what its event leads to cannot be said; it must not have ended before."""
+    if workflow is None:
+        assert not isinstance(event, StepCompleted | StepFailed | TimerDue | CancelWorkflow)
+        return _moved(None, ended(_record(event, "running", context), "failed", reason, context.now), context)
+    return _moved(workflow, ended(workflow, "failed", reason, context.now), context)
 
 
 def _moved(before: Workflow | None, workflow: Workflow, context: Context) -> Advanced:

@@ -6,17 +6,14 @@ Where Faust has no setting for what is needed, a class of its driver is overridd
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from typing import Any
 
 import faust
 from faust.transport.drivers import aiokafka as driver
-from faust.types import TP
 
 from orchestrator.credentials import kafka_security
 from orchestrator.faust_kept import POOL
 from orchestrator.sections import KafkaSection
-from streams.kafka_calls import MAX_REQUEST_BYTES
 from streams.kafka_security import KafkaSecurity
 
 FETCH_WAIT_MS = 200
@@ -40,45 +37,47 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: int | None = None
     ) -> Any:
         # While a rebalance lasts Faust silently drops or clears away what is fetched from its inputs.
-        asked = {place for place in active_partitions if self._takes(place)}
-        if not asked:
+        if not self._takes():
             await asyncio.sleep(POLL_S)
             return {}
-        records = dict(await super()._fetch_records(consumer, asked, POLL_S, max_records))
-        for place in [each for each in records if each not in active_partitions or not self._takes(each)]:
+        records = dict(await super()._fetch_records(consumer, active_partitions, POLL_S, max_records))
+        for place in [each for each in records if each not in active_partitions or not self._takes()]:
             first = records.pop(place)[0]
             if place in consumer.assignment():
                 consumer.seek(place, first.offset)
         return records
 
-    def _takes(self, place: TP) -> bool:
+    def _takes(self) -> bool:
         app = self.app
         assert isinstance(app, App)
-        return app.settled or place.topic in app.tables.changelog_topics
+        return app.settled
 
 
 class _Consumer(driver.Consumer):
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
-
-class _Producer(driver.Producer):
-    def _settings_extra(self) -> Mapping[str, Any]:
-        return {"acks": "all", "enable_idempotence": True}
+    async def perform_seek(self) -> None:
+        app = self.app
+        assert isinstance(app, App)
+        rebalance = app.rebalancing_count
+        await super().perform_seek()
+        app.sought = rebalance
 
 
 class _Transport(driver.Transport):
     Consumer = _Consumer
-    Producer = _Producer
 
 
 class App(faust.App):
     """A Faust application that runs inside a program: no files, no web server, no topics of its own making."""
 
     settled = False
-    """Whether this process owns its partitions, tables recovered and positions set."""
-    recovered = -1
-    """The rebalance that the tables were last recovered for."""
+    """Whether this process owns its partitions, states restored and positions set."""
+    restored = -1
+    """The rebalance that states were last restored for."""
+    sought = -1
+    """The rebalance that positions were last set for; Faust goes on where that takes too long."""
 
     def on_rebalance_start(self) -> None:
         """Stop taking events before anything else happens."""
@@ -88,7 +87,8 @@ class App(faust.App):
     def on_rebalance_end(self) -> None:
         """Take events again, unless the next rebalance has begun meanwhile."""
         super().on_rebalance_end()
-        self.settled = self.recovered == self.rebalancing_count
+        is_placed = self.sought == self.rebalancing_count or not self.consumer.assignment()
+        self.settled = is_placed and self.restored == self.rebalancing_count
 
     def _new_transport(self) -> _Transport:
         return _Transport(self.conf.broker_consumer, self)
@@ -97,7 +97,7 @@ class App(faust.App):
         return _Transport(self.conf.broker_producer, self)
 
     def _create_directories(self) -> None:
-        """Make none: the table is in memory and in its changelog."""
+        """Make none: states are in memory and in their changelog."""
 
 
 def app_of(kafka: KafkaSection) -> App:
@@ -114,9 +114,6 @@ def app_of(kafka: KafkaSection) -> App:
         broker_request_timeout=TIMEOUT_S,
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=4_000_000,
-        producer_acks=-1,
-        producer_request_timeout=TIMEOUT_S / 2,
-        producer_max_request_size=MAX_REQUEST_BYTES,
         stream_wait_empty=False,
         table_standby_replicas=0,
         topic_allow_declare=False,

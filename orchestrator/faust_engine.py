@@ -1,4 +1,7 @@
-"""The orchestrator on Kafka: a thin shell of Faust over the pure `advance` (docs/decisions.md gives the reasons)."""
+"""The orchestrator on Kafka: Faust shares out partitions and brings their events; what they lead to is committed here.
+
+docs/decisions.md gives the reasons.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +14,22 @@ from typing import Any
 from orchestrator.control import ContextOf
 from orchestrator.faust_control import Control
 from orchestrator.faust_kept import POOL
-from orchestrator.faust_records import decoded, received
-from orchestrator.faust_setup import faust_parts, prepared
+from orchestrator.faust_records import received
+from orchestrator.faust_setup import faust_app, prepared
+from orchestrator.faust_table import WorkflowTable
+from orchestrator.faust_tasks import Tasks
+from orchestrator.faust_watch import Watch
 from orchestrator.settings import Settings
-from orchestrator.wiring import context_of, retention_of
+from orchestrator.wiring import broker_of, context_of, retention_of
+from streams.broker import Broker
 from streams.clock import Clock, WallClock
 from streams.counts import Counts
-from streams.dead_letters import Refusal, dead_letter
-from streams.errors import BrokerError, ConfigError, DecodeError
+from streams.errors import BrokerError, ConfigError, Fenced
 from streams.in_hand import TASK
 from streams.kafka_denials import DENIED, denial_in, denied
-from streams.record import Event, Record
+from streams.learning import LearningBroker
+from streams.record import Record, TopicPartition
 from streams.serde import Serde
-from streams.task import LOGGED
 from streams.topics import COMMANDS, RESULTS
 
 log = logging.getLogger("finagent.orchestrator")
@@ -31,6 +37,10 @@ TIMER_S = 0.2
 """How often timers are looked at."""
 WRITE_S = 20.0
 """Time for the effects of one batch to become durable."""
+TAKE_S = 60.0
+"""Time to take partitions over and restore their states."""
+GIVE_WAY_S = 20.0
+"""How long one that was fenced waits for the group to share its partitions out again."""
 STOP_S = 10.0
 """Time that Faust gets to stop."""
 MAX_BATCH = 64
@@ -52,6 +62,7 @@ class FaustEngine:
         self._serde = serde or Serde()
         self._control: Control | None = None
         self._app: Any = None
+        self._start: Mapping[TopicPartition, int] = {}
 
     @property
     def handled(self) -> int:
@@ -67,22 +78,41 @@ class FaustEngine:
         """Return how many offsets each owned input partition is behind its end, by topic:partition."""
         if self._app is None or not self._app.settled:
             return {}
+        return {f"{place.topic}:{place.partition}": end - at for place, (at, end) in (await self._positions()).items()}
+
+    async def _positions(self) -> Mapping[TopicPartition, tuple[int, int]]:
+        """Return position and end of each owned input partition."""
         consumer = self._app.consumer
-        inputs = {self._prefix + COMMANDS.name, self._prefix + RESULTS.name}
-        places = [place for place in consumer.assignment() if place.topic in inputs]
+        places = self._inputs()
         ends = await consumer.highwaters(*places)
-        return {
-            f"{p.topic.removeprefix(self._prefix)}:{p.partition}": ends[p] - (await consumer.position(p) or 0)
-            for p in places
-        }
+        return {self._plain(place): (await consumer.position(place) or 0, ends[place]) for place in places}
+
+    def _inputs(self) -> list[Any]:
+        inputs = {self._prefix + COMMANDS.name, self._prefix + RESULTS.name}
+        return [place for place in self._app.consumer.assignment() if place.topic in inputs]
+
+    def _plain(self, place: Any) -> TopicPartition:
+        return TopicPartition(place.topic.removeprefix(self._prefix), place.partition)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until stop is set; raise what made it impossible to go on, offsets of unfinished work kept back."""
         TASK.set(POOL)
-        self._lock = asyncio.Lock()  # the table has one writer, and none while partitions change hands
+        self._lock = asyncio.Lock()  # states have one writer, and none while partitions change hands
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        app = self._app = self._built(await prepared(self._settings))
-        ends = [asyncio.ensure_future(end) for end in (stop.wait(), self._failed, _crash(app), self._work(app))]
+        broker = broker_of(self._settings)
+        try:
+            await broker.start()
+            self._broker: Broker = LearningBroker(broker, self._serde)
+            await self._run(stop, await prepared(broker))
+        finally:
+            await broker.stop()
+
+    async def _run(self, stop: asyncio.Event, partitions: int) -> None:
+        app = self._app = self._built(partitions)
+        watch = Watch(lambda: app.settled, self._positions)
+        ends = [
+            asyncio.ensure_future(end) for end in (stop.wait(), self._failed, _crash(app), self._work(app), watch.run())
+        ]
         try:
             done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             for end in done:
@@ -93,17 +123,25 @@ class FaustEngine:
             await self._stop(app, ends)
 
     def _built(self, partitions: int) -> Any:
-        app, self._table = faust_parts(self._settings.kafka, partitions, self._serde)
+        app = faust_app(self._settings.kafka)
         app.loop = asyncio.get_running_loop()
-        self._table.on_recover(self._on_recovered)
+        self._table, self._tasks = WorkflowTable(self._serde), Tasks(self._broker)
         self._control = Control(
-            self._table, self._send, self._context_of, self._clock, self._serde, retention_of(self._settings)
+            self._table,
+            self._commit,
+            self._context_of,
+            self._clock,
+            self._serde,
+            partitions,
+            retention_of(self._settings),
         )
         inputs = [self._prefix + COMMANDS.name, self._prefix + RESULTS.name]
         raw = {"key_serializer": "raw", "value_serializer": "raw"}
-        topic = app.topic(*inputs, key_type=bytes, value_type=bytes, allow_empty=True, **raw)
+        # Without Faust's acknowledgements: offsets are committed with what the events led to.
+        topic = app.topic(*inputs, key_type=bytes, value_type=bytes, allow_empty=True, acks=False, **raw)
         app.agent(topic, name=POOL)(self._consume)
         app.on_partitions_revoked.connect(self._on_revoked, weak=False)
+        app.on_rebalance_complete.connect(self._on_rebalanced, weak=False)
         app.finalize()
         return app
 
@@ -113,12 +151,11 @@ class FaustEngine:
             await asyncio.sleep(TIMER_S)
             async with self._lock:
                 if app.settled and self._control:
-                    async with _limit():
+                    async with self._owning(), _limit(WRITE_S):
                         await self._control.fire()
                         await self._control.forget()
 
     async def _consume(self, stream: Any) -> None:
-        # Without Faust's own acknowledgement, which takes an event for done when its handler was cancelled or raised.
         batch = []
         try:
             async for event in stream.noack().events():
@@ -141,52 +178,53 @@ class FaustEngine:
         async with self._lock:
             # Faust restarts an agent that failed, beyond the events that it had in hand.
             if self._failed.done() or not self._app.settled or self._control is None:
-                return  # not acknowledged: they come again, to whoever owns them then
-            current = [event for event in batch if event.message.generation_id == self._app.consumer_generation_id]
-            async with _limit():
-                await self._control.handle(await self._decoded(current))
-            for event in current:
-                event.ack()
+                return  # their offsets are not committed: they come again, to whoever owns them then
+            generation = self._app.consumer_generation_id
+            records = [received(e.message, self._prefix) for e in batch if e.message.generation_id == generation]
+            records = [each for each in records if each.offset >= self._start.get(_place(each), 0)]
+            if not records:
+                return
+            await self._serde.learn(record.value for record in records)
+            async with self._owning(), _limit(WRITE_S):
+                await self._control.handle(records)
 
-    async def _decoded(self, batch: Sequence[Any]) -> list[Event]:
-        events, letters = [], list[Record]()
-        records = [received(event.message, self._prefix) for event in batch]
-        await self._serde.learn(record.value for record in records)
-        for record in records:
-            try:
-                event = decoded(record, self._serde)
-                if event.envelope.only_for in (None, POOL):
-                    events.append(event)
-            except DecodeError as error:
-                if len(letters) < LOGGED:
-                    log.warning("dead letter %s: %s", record.place, error)
-                letters.append(dead_letter(record, Refusal(str(error), error.kind, POOL, self._now_ms())))
-        await self._send(letters)
-        return events
+    @asynccontextmanager
+    async def _owning(self) -> AsyncIterator[None]:
+        """Take nothing more once another process owns what this one took for its own; the group will tell."""
+        try:
+            yield
+        except Fenced as error:
+            log.warning("waiting for the group to share the partitions out again: %s", error)
+            self._app.settled = False
+            asyncio.get_running_loop().call_later(GIVE_WAY_S, self._waited, self._app.rebalancing_count, error)
 
-    def _now_ms(self) -> int:
-        return self._clock.now() // 1_000_000
+    def _waited(self, rebalance: int, error: Fenced) -> None:
+        if self._app.rebalancing_count == rebalance:
+            self._fail(error)
 
-    async def _send(self, records: Sequence[Record]) -> None:
-        producer = self._app.producer
-        sent = [
-            await producer.send(
-                self._prefix + record.topic,
-                record.key.encode(),
-                record.value,
-                record.partition,
-                record.timestamp_ms / 1000,
-                list(record.headers),
-            )
-            for record in records
-        ]
-        await asyncio.gather(*sent)
+    async def _commit(self, partition: int, records: Sequence[Record], offsets: Mapping[TopicPartition, int]) -> None:
+        await self._tasks.commit(partition, records, offsets)
 
     async def _on_revoked(self, *_: Any, **__: Any) -> None:
-        async with self._lock:  # what is being written is finished before anyone recovers the table
-            pass
+        async with self._lock:  # what is being written is finished before another owner begins
+            await self._tasks.release()
 
-    async def _on_recovered(self) -> None:
+    async def _on_rebalanced(self, *_: Any, **__: Any) -> None:
+        """Own what was assigned: nobody else writes any more, then its states and offsets are read."""
+        rebalance = self._app.rebalancing_count
+        try:
+            async with self._lock, _limit(TAKE_S):
+                await self._own(list(map(self._plain, self._inputs())))
+        except Exception as error:
+            self._fail(error)
+        else:
+            self._app.restored = rebalance
+
+    async def _own(self, inputs: Sequence[TopicPartition]) -> None:
+        partitions = {place.partition for place in inputs}
+        await self._tasks.take(partitions)
+        await self._table.restore(self._broker, partitions)
+        self._start = await self._broker.committed(POOL, inputs) if inputs else {}
         if self._control:
             self._control.restore(self._table.states())
 
@@ -199,6 +237,7 @@ class FaustEngine:
         await asyncio.gather(*ends, return_exceptions=True)
         with suppress(TimeoutError):
             await asyncio.wait_for(app.stop(), STOP_S)
+        await self._tasks.release()
 
 
 def engine_of(settings: Settings, serde: Serde | None = None) -> FaustEngine:
@@ -206,13 +245,17 @@ def engine_of(settings: Settings, serde: Serde | None = None) -> FaustEngine:
     return FaustEngine(settings, context_of(settings), serde=serde)
 
 
+def _place(record: Any) -> TopicPartition:
+    return TopicPartition(record.topic, record.partition)
+
+
 @asynccontextmanager
-async def _limit() -> AsyncIterator[None]:
+async def _limit(seconds: float) -> AsyncIterator[None]:
     try:
-        async with asyncio.timeout(WRITE_S):
+        async with asyncio.timeout(seconds):
             yield
     except TimeoutError:
-        raise BrokerError(f"effects were not written within {WRITE_S:g} s") from None
+        raise BrokerError(f"Kafka took longer than {seconds:g} s") from None
 
 
 async def _crash(app: Any) -> None:

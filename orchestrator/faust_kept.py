@@ -1,18 +1,19 @@
-"""What the orchestrator on Faust remembers of a workflow, and what it asks of its memory."""
+"""What the orchestrator on Faust remembers of a workflow, and what it asks of its memory and of its log."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from orchestrator.advance import next_due
 from schemas import StateSaved, Workflow
-from streams.record import Record
+from streams.record import Record, TopicPartition
 from streams.serde import Serde
 from streams.state import State
 
 POOL = "orchestrator"
-"""Names the consumer group and the source of messages."""
+"""Names the consumer group and the source of messages, and begins the transactional ids."""
 TABLE = f"{POOL}.workflows"
 """Names the table."""
 
@@ -25,7 +26,7 @@ class Kept(State):
     partition: int
     """The partition of its commands and results, and so of its changelog records."""
     timer: int = 0
-    """A timer that fired and whose messages may not be out yet, ns UTC; 0 for none."""
+    """A timer that an older release fired and whose messages may not be out, ns UTC; 0 for none."""
     offset: int = -1
     """Offset of its last command."""
 
@@ -65,6 +66,23 @@ class Forgotten(State):
         return cls.model_validate_json(saved.state)
 
 
+@dataclass
+class Effects:
+    """What the events of one partition lead to: written all or nothing, and remembered only then."""
+
+    partition: int
+    states: dict[str, Kept] = field(default_factory=dict)
+    """New states of workflows by workflow_id."""
+    gone: list[str] = field(default_factory=list)
+    """Workflows that are forgotten."""
+    records: list[Record] = field(default_factory=list)
+    """Messages and dead letters."""
+    offsets: dict[TopicPartition, int] = field(default_factory=dict)
+    """The next offset of each input that events came from."""
+    dead: list[str] = field(default_factory=list)
+    """Source topics of the dead letters."""
+
+
 class Memory(Protocol):
     """The states of the workflows that this process owns."""
 
@@ -72,22 +90,22 @@ class Memory(Protocol):
         """Return a workflow's state, or None where there is none."""
         ...
 
-    async def keep(self, states: Mapping[str, Kept]) -> None:
-        """Write states by workflow_id; they are durable when this returns."""
-        ...
-
     def forgotten(self, partition: int) -> int:
         """Return the offset of the last command of the partition whose workflow is forgotten; -1 for none."""
         ...
 
-    async def forget(self, workflow_ids: Sequence[str]) -> None:
-        """Drop states, having noted the offsets of their commands; durable when this returns."""
+    def changes(self, effects: Effects) -> Sequence[Record]:
+        """Return the records that make states and what is forgotten durable."""
+        ...
+
+    def take_over(self, effects: Effects) -> None:
+        """Hold from now on what was made durable."""
         ...
 
 
-class Send(Protocol):
-    """Writes to topics."""
+class Commit(Protocol):
+    """Writes for one partition, as its only owner."""
 
-    async def __call__(self, records: Sequence[Record]) -> None:
-        """Send records; they are durable when this returns."""
+    async def __call__(self, partition: int, records: Sequence[Record], offsets: dict[TopicPartition, int]) -> None:
+        """Write records and input offsets, all or nothing; raise Fenced where another process owns the partition."""
         ...

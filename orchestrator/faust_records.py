@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from streams.broker import MAX_RECORD_BYTES
+from streams.broker import MAX_RECORD_BYTES, partition_of
 from streams.errors import Misplaced, Oversized
 from streams.record import Envelope, Event, Received, key_of_bytes
 from streams.serde import Serde
@@ -26,8 +26,8 @@ def received(message: Any, prefix: str) -> Received:
     )
 
 
-def decoded(record: Received, serde: Serde) -> Event:
-    """Return the event of a command or result; raise DecodeError that says why it is none."""
+def decoded(record: Received, serde: Serde, partitions: int) -> Event:
+    """Return the event of a command or result, of so many partitions; raise DecodeError that says why it is none."""
     if (size := record.size) > MAX_RECORD_BYTES:
         raise Oversized(f"{size} bytes, expected at most {MAX_RECORD_BYTES}")
     message = serde.decode(record.value)
@@ -36,4 +36,7 @@ def decoded(record: Received, serde: Serde) -> Event:
     workflow_id = getattr(message, "workflow_id", None)
     if workflow_id != record.key:
         raise Misplaced(f"the key is {record.key!r}, expected the workflow_id {workflow_id!r}")
+    # Answers come by key: on another partition they would meet another state, maybe another owner.
+    if (own := partition_of(record.key, partitions)) != record.partition:
+        raise Misplaced(f"the key {record.key!r} belongs to partition {own} of {record.topic}, not {record.partition}")
     return Event(message, Envelope.from_headers(record.headers), record)

@@ -1,16 +1,13 @@
-"""The orchestrator's table in Faust; like faust_app it is imported by faust_setup only."""
+"""The orchestrator's table: states of workflows in memory, and their changelog."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator
 
-import faust
-from faust.types import TP
-
-from orchestrator.faust_app import App
-from orchestrator.faust_kept import TABLE, Forgotten, Kept
+from orchestrator.faust_kept import TABLE, Effects, Forgotten, Kept
+from streams.broker import Broker
+from streams.reading import read_whole
+from streams.record import OddKey, Received, Record, TopicPartition
 from streams.serde import Serde
 from streams.topics import changelog
 
@@ -18,97 +15,70 @@ _FORGOTTEN = b"\xff"
 """Before the partition in the key of its Forgotten; no workflow_id, which is UTF-8, begins with it."""
 
 
-class WorkflowTable(faust.Table[bytes, bytes]):
-    """States of workflows by id, in memory and in a changelog topic.
+class WorkflowTable:
+    """States of workflows by id, of the partitions that this process owns."""
 
-    Unlike its base class it can be written from a timer, waits until a write is durable, and lets go of the keys of
-    partitions that went to another process.
-    """
-
-    def __init__(self, app: App, prefix: str, partitions: int, serde: Serde) -> None:
-        super().__init__(app, name=TABLE, key_type=bytes, value_type=bytes, partitions=partitions)
-        self._changelog_name = prefix + changelog(TABLE)
-        self._owner = app
+    def __init__(self, serde: Serde) -> None:
         self._serde = serde
-        self._writes: list[Any] = []
-        self._running: dict[str, Kept] = {}
-        self._partition = 0
-        self._rebalance = -1
-        app.tables.add(self)
+        self._held: dict[str, Kept | bytes] = {}
+        self._forgotten: dict[int, int] = {}
 
-    def _changelog_topic_name(self) -> str:
-        return self._changelog_name
+    async def restore(self, broker: Broker, partitions: Collection[int]) -> None:
+        """Read these partitions of the changelog to their ends, and let go of everything else."""
+        self._held, self._forgotten = {}, {}
+        places = [TopicPartition(changelog(TABLE), partition) for partition in sorted(partitions)]
+        if not places:
+            return
+        async for record in read_whole(broker, places):
+            self._restore(record)
+
+    def _restore(self, record: Received) -> None:
+        if record.odd_key is not None:
+            if record.value is not None:
+                self._forgotten[record.partition] = Forgotten.decode(record.value, self._serde).offset
+        elif record.value is None:
+            self._held.pop(record.key, None)
+        else:
+            self._held[record.key] = record.value
 
     def kept(self, workflow_id: str) -> Kept | None:
         """Return a workflow's state, or None where there is none."""
-        running = self._running.get(workflow_id)
-        if running is not None:
-            return running
-        value = self.data.get(workflow_id.encode())
-        return None if value is None else Kept.decode(value, self._serde)
-
-    async def keep(self, states: Mapping[str, Kept]) -> None:
-        """Write states by workflow_id; they are durable when this returns."""
-        self._writes = []
-        for workflow_id, kept in states.items():
-            self._partition = kept.partition
-            self[workflow_id.encode()] = kept.encode(self._serde)
-            self._running[workflow_id] = kept
-            if kept.workflow.status != "running":
-                del self._running[workflow_id]
-        # Faust only buffers them; awaited here, no offset can be committed before them.
-        await asyncio.gather(*self._writes)
+        held = self._held.get(workflow_id)
+        return Kept.decode(held, self._serde) if isinstance(held, bytes) else held
 
     def forgotten(self, partition: int) -> int:
         """Return the offset of the last command of the partition whose workflow is forgotten; -1 for none."""
-        value = self.data.get(_FORGOTTEN + str(partition).encode())
-        return -1 if value is None else Forgotten.decode(value, self._serde).offset
-
-    async def forget(self, workflow_ids: Sequence[str]) -> None:
-        """Drop states, having noted the offsets of their commands; durable when this returns."""
-        self._writes = []
-        gone = [kept for name in workflow_ids if (kept := self.kept(name)) is not None]
-        for partition in {kept.partition for kept in gone}:
-            last = max(kept.offset for kept in gone if kept.partition == partition)
-            noted = Forgotten(offset=max(last, self.forgotten(partition)))
-            self._partition = partition
-            # One producer writes in order, so no state is gone before this stands.
-            self[_FORGOTTEN + str(partition).encode()] = noted.encode(self._serde)
-        for kept in gone:
-            self._partition = kept.partition
-            del self[kept.workflow.workflow_id.encode()]
-        await asyncio.gather(*self._writes)
-
-    def on_key_set(self, key: bytes, value: bytes) -> None:
-        """Write to the changelog partition that the workflow belongs to."""
-        self._writes.append(self.send_changelog(self._partition, key, value))
-
-    def on_key_del(self, key: bytes) -> None:
-        """Write a tombstone to the changelog partition that the workflow belongs to."""
-        self._writes.append(self.send_changelog(self._partition, key, None, value_serializer="raw"))
+        return self._forgotten.get(partition, -1)
 
     def states(self) -> Iterator[Kept]:
         """Yield all states."""
-        for key, value in self.data.items():
-            if not key.startswith(_FORGOTTEN):
-                yield Kept.decode(value, self._serde)
+        for workflow_id in self._held:
+            kept = self.kept(workflow_id)
+            assert kept is not None
+            yield kept
 
-    async def on_rebalance(
-        self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
-    ) -> None:
-        """Note which rebalance the recovery that follows is for."""
-        self._rebalance = self.app.rebalancing_count
-        await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
+    def changes(self, effects: Effects) -> list[Record]:
+        """Return the changelog records of new states and of what is forgotten."""
+        records = [self._record(effects, name, kept.encode(self._serde)) for name, kept in effects.states.items()]
+        if effects.gone:
+            noted = Forgotten(offset=self._last_gone(effects))
+            odd = OddKey(_FORGOTTEN + str(effects.partition).encode())
+            records.append(self._record(effects, "", noted.encode(self._serde), odd))
+        return [*records, *(self._record(effects, name, None) for name in effects.gone)]
 
-    async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
-        """Forget what others own now, before anyone is told of the recovery."""
-        await self._serde.learn(list(self.data.values()))
-        mine = {partition for _, partition in active_tps}
-        self._running = {}
-        # Faust's memory store itself drops only keys that it has recovered, not those written since.
-        for kept in list(self.states()):
-            if kept.partition not in mine:
-                self.data.pop(kept.workflow.workflow_id.encode(), None)
-                self.data.pop(_FORGOTTEN + str(kept.partition).encode(), None)
-        self._owner.recovered = self._rebalance
-        await super().on_recovery_completed(active_tps, standby_tps)
+    def _record(self, effects: Effects, key: str, value: bytes | None, odd: OddKey | None = None) -> Record:
+        return Record(changelog(TABLE), key, value, (), effects.partition, odd_key=odd)
+
+    def _last_gone(self, effects: Effects) -> int:
+        offsets = [kept.offset for name in effects.gone if (kept := self.kept(name)) is not None]
+        return max([self.forgotten(effects.partition), *offsets])
+
+    def take_over(self, effects: Effects) -> None:
+        """Hold what was committed."""
+        for name, kept in effects.states.items():
+            # Ended ones are many and seldom asked for: as bytes they are small.
+            self._held[name] = kept if kept.workflow.status == "running" else kept.encode(self._serde)
+        if effects.gone:
+            self._forgotten[effects.partition] = self._last_gone(effects)
+        for name in effects.gone:
+            del self._held[name]

@@ -86,7 +86,8 @@ def _programs() -> Iterator[Component]:
     copied = {*REPLAYED, INSTRUMENTS.name, COMMANDS.name, POLICIES.name}
     yield _component(CLIENT)
     yield _component(FEED, state=[changelog(FEED)], transactions=(FEED,))
-    yield _component(ORCHESTRATOR, refuses=_received(ORCHESTRATOR), state=[changelog(TABLE)], groups=(ORCHESTRATOR,))
+    inputs = _received(ORCHESTRATOR)
+    yield _component(ORCHESTRATOR, refuses=inputs, state=[changelog(TABLE)], **_tasks(ORCHESTRATOR))
     yield _component(SWEEP)
     yield _component(WORKER, refuses=BacktestProcessor.owned, state=[changelog(WORKER)], **_tasks(WORKER))
     yield _component(REPLAY, reads=copied, tasks=(f"{REPLAY}.",), makes=(COPIES,))

@@ -1,7 +1,8 @@
-"""An orchestrator process for tests: `python -m tests.integration.orchestrator_process SETTINGS_JSON EXIT_AT`.
+"""An orchestrator process for tests: `python -m tests.integration.orchestrator_process SETTINGS_JSON FAULT AT`.
 
-It prints one line `topic key` for each record that it is about to send. EXIT_AT: 0, or the number of the sending,
-counted from 1, before which the process dies, its state already written.
+It prints one line `topic key` for each record that it is about to commit, and `fenced` where it may not. FAULT: what
+happens to it at its commit number AT, counted from 1: `die_before`, `die_after`, or `pause_before` it, with SIGSTOP;
+`none` for nothing.
 """
 
 from __future__ import annotations
@@ -10,37 +11,48 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from orchestrator.faust_engine import FaustEngine
 from orchestrator.settings import Settings
 from orchestrator.wiring import context_of
-from streams.record import Record
+from streams.errors import Fenced
+from streams.record import Record, TopicPartition
 
 
-class TellingEngine(FaustEngine):
-    """Says what it sends, and dies when it is told to."""
+class FaultyEngine(FaustEngine):
+    """Says what it commits, and dies or stands still when it is told to."""
 
-    exit_at = 0
-    sendings = 0
+    fault = "none"
+    at = 0
+    commits = 0
 
-    async def _send(self, records: Sequence[Record]) -> None:
-        self.sendings += bool(records)
-        if self.sendings == self.exit_at:
+    async def _commit(self, partition: int, records: Sequence[Record], offsets: Mapping[TopicPartition, int]) -> None:
+        self.commits += 1
+        fault = self.fault if self.commits == self.at else "none"
+        if fault == "die_before":
             os._exit(9)
+        if fault == "pause_before":
+            os.kill(os.getpid(), signal.SIGSTOP)
         for record in records:
             print(record.topic, record.key, flush=True)
-        await super()._send(records)
+        try:
+            await super()._commit(partition, records, offsets)
+        except Fenced:
+            print("fenced", flush=True)
+            raise
+        if fault == "die_after":
+            os._exit(9)
 
 
-async def main(settings: Settings, exit_at: int) -> None:
+async def main(settings: Settings, fault: str, at: int) -> None:
     """Run until SIGTERM."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    engine = TellingEngine(settings, context_of(settings))
-    engine.exit_at = exit_at or -1
+    engine = FaultyEngine(settings, context_of(settings))
+    engine.fault, engine.at = fault, at
     await engine.run(stop)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Settings.model_validate_json(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(main(Settings.model_validate_json(sys.argv[1]), sys.argv[2], int(sys.argv[3])))

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from aiokafka.admin import AIOKafkaAdminClient
+
 from orchestrator.settings import Settings
 from orchestrator.wiring import all_kinds, broker_of, context_of, partitions_of, pools_of
 from schemas import ExecuteWorkflow, Message, RunStep, StepCompleted, StepSpec, Workflow
@@ -25,8 +27,12 @@ POOL = "test_agent_pool"
 WATCHED = ("steps", "workflows", "results", "strategies")
 
 
-def settings_of(bootstrap: str, prefix: str, **orchestrator: int) -> Settings:
-    kafka = {"bootstrap": bootstrap, "prefix": prefix, "partitions": {"workflow": 2}}
+def settings_of(
+    bootstrap: str, prefix: str, partitions: int = 2, replication: int = 1, **orchestrator: int
+) -> Settings:
+    """Return settings for some partitions of workflows and copies of each; orchestrator: its own section."""
+    counts = {"account": 1, "instrument": 1, "workflow": partitions} if replication > 1 else {"workflow": partitions}
+    kafka = {"bootstrap": bootstrap, "prefix": prefix, "partitions": counts, "replication": replication}
     return Settings.from_dict({"kafka": kafka, "agent_pools": {POOL: {}}, "orchestrator": orchestrator})
 
 
@@ -57,11 +63,12 @@ class World:
         self.serde = serde
         self.processes: list[asyncio.subprocess.Process] = []
 
-    async def start(self, exit_at: int = 0) -> asyncio.subprocess.Process:
-        """Start an orchestrator process."""
+    async def start(self, fault: str = "none", at: int = 0) -> asyncio.subprocess.Process:
+        """Start an orchestrator process; fault: what happens to it at its commit of this number."""
         module = "tests.integration.orchestrator_process"
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", module, self.settings.model_dump_json(), str(exit_at), stdout=asyncio.subprocess.PIPE
+            *(sys.executable, "-m", module, self.settings.model_dump_json(), fault, str(at)),
+            stdout=asyncio.subprocess.PIPE,
         )
         self.processes.append(process)
         return process
@@ -106,7 +113,24 @@ class World:
 
     async def until(self, done: Callable[[], bool], what: str) -> None:
         """Read on until a condition holds."""
-        await self.watch.until(done, 30, what)
+        await self.watch.until(done, 60, what)
+
+
+async def members(settings: Settings, count: int) -> None:
+    """Wait until the orchestrators' group has its members and each its partitions."""
+    group = settings.kafka.prefix + "orchestrator"
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap)
+    await admin.start()
+    try:
+        async with asyncio.timeout(60):
+            while True:
+                (described,) = await admin.describe_consumer_groups([group])
+                (_, _, state, _, _, present, *_) = described.groups[0]
+                if state == "Stable" and len(present) == count:
+                    return
+                await asyncio.sleep(0.1)  # a group has no event to wait for
+    finally:
+        await admin.close()
 
 
 def _attempt(message: Message) -> tuple[str, str, int] | None:

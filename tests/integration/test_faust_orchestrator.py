@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka import TopicPartition as KafkaPartition
-from aiokafka.admin import AIOKafkaAdminClient
 
 from orchestrator.advance import Context
 from orchestrator.faust_engine import FaustEngine, engine_of
@@ -24,9 +23,9 @@ from streams.memory_broker import MemoryBroker
 from streams.record import Record, TopicPartition
 from streams.serde import Serde
 from streams.tail import tail
-from tests.integration.orchestrator_world import World, command, record_of, settings_of, step, world_of
+from tests.integration.orchestrator_world import World, command, members, record_of, settings_of, step, world_of
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 
 
 @pytest.fixture
@@ -89,7 +88,7 @@ async def test_a_strategy_is_executed_as_in_one_process(world: World) -> None:
 async def test_crashes_lose_and_repeat_nothing(kafka_bootstrap: str, prefix: str) -> None:
     """Side by side, since each waits until the group has given the dead process up."""
     async with asyncio.TaskGroup() as group:
-        for scenario in (killed_between_steps, dead_before_messages, dead_before_a_timers_messages, taken_over):
+        for scenario in (killed_between_steps, dead_before_a_commit, dead_after_a_commit, dead_at_a_timer, taken_over):
             group.create_task(in_a_world(scenario, settings_of(kafka_bootstrap, f"{prefix}{scenario.__name__}.")))
 
 
@@ -113,9 +112,9 @@ async def killed_between_steps(world: World) -> None:
     assert set(world.ids) == {("w", "a", 1), ("w", "b", 1), ("w", "c", 1)}
 
 
-async def dead_before_messages(world: World) -> None:
-    """A command's state is written, nothing was sent."""
-    first = await world.start(exit_at=1)
+async def dead_before_a_commit(world: World) -> None:
+    """Nothing of a command's effects was written: it comes again."""
+    first = await world.start("die_before", 1)
     await world.say(command("w", step("a")))
     assert await first.wait() == 9
     await world.watch.poll()
@@ -125,9 +124,20 @@ async def dead_before_messages(world: World) -> None:
     assert (await world.ended("w")).status == "completed"
 
 
-async def dead_before_a_timers_messages(world: World) -> None:
-    """A timer's state is written, nothing was sent; sendings are the first attempt, its timeout, the second attempt."""
-    first = await world.start(exit_at=3)
+async def dead_after_a_commit(world: World) -> None:
+    """All of a command's effects were written: it does not come again."""
+    first = await world.start("die_after", 1)
+    await world.say(command("w", step("a")))
+    assert await first.wait() == 9
+    await world.start()
+    await world.answer(await world.asked("w", "a"))
+    assert (await world.ended("w")).status == "completed"
+    assert sum(isinstance(event.message, RunStep) for event in world.watch.events) == 1
+
+
+async def dead_at_a_timer(world: World) -> None:
+    """Nothing of a timer's effects was written; commits are the first attempt, its timeout, the second attempt."""
+    first = await world.start("die_before", 3)
     await world.say(command("w", step("a", timeout_s=0.5, max_attempts=2)))
     assert await first.wait() == 9
     await world.watch.poll()
@@ -211,23 +221,6 @@ async def rewind(settings: Settings) -> None:
     await consumer.stop()
 
 
-async def members(settings: Settings, count: int) -> None:
-    """Wait until the orchestrators' group has its members and each its partitions."""
-    group = settings.kafka.prefix + "orchestrator"
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap)
-    await admin.start()
-    try:
-        async with asyncio.timeout(30):
-            while True:
-                (described,) = await admin.describe_consumer_groups([group])
-                (_, _, state, _, _, present, *_) = described.groups[0]
-                if state == "Stable" and len(present) == count:
-                    return
-                await asyncio.sleep(0.1)  # a group has no event to wait for
-    finally:
-        await admin.close()
-
-
 async def test_a_silent_pool_times_out_and_is_asked_again(world: World, engine: FaustEngine) -> None:
     await world.say(command("w", step("a", timeout_s=0.3, max_attempts=2)))
     failed = await world.ended("w")
@@ -280,6 +273,20 @@ async def test_malformed_commands_become_dead_letters(world: World, engine: Faus
     for part in ("no Avro framing", "value is empty", "the key is 'w'", "ce_specversion|ce_id", "does not belong"):
         assert any(each in reason for reason in reasons for each in part.split("|")), (part, reasons)
     assert len(reasons) == len(bad)
+
+
+async def test_results_that_together_are_too_large_fail_their_workflow_alone(world: World, engine: FaustEngine) -> None:
+    parts = [f"s{number}" for number in range(4)]
+    await world.say(command("w", *map(step, parts), step("all", *parts)))
+    for name in parts:
+        await world.asked("w", name)
+        large = completed("w", name).model_copy(update={"result": {"text": "x" * 300_000}})
+        await world.say(large)
+    failed = await world.ended("w")
+    assert failed.status == "failed"
+    assert "StepCompleted led to a record of" in failed.error
+    assert ("w", "all", 1) not in world.ids
+    await carried_out(world, "next")
 
 
 async def dead(world: World) -> list[list[tuple[str, bytes]]]:

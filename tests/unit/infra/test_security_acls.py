@@ -81,6 +81,14 @@ def test_a_pool_may_set_aside_what_it_reads_and_keeps_its_state_to_itself() -> N
     assert not any("alpha.changelog" in each.reads | each.writes for each in others)
 
 
+def test_an_orchestrator_may_commit_for_its_partitions_and_nobody_else_may() -> None:
+    found = rights(Settings())
+    assert Acl("orchestrator", "TransactionalId", "PREFIXED", "orchestrator.", "WRITE") in found
+    assert Acl("orchestrator", "Group", "LITERAL", "orchestrator", "READ") in found
+    ids = [acl for acl in found if acl.resource == "TransactionalId" and "orchestrator.".startswith(acl.name)]
+    assert {acl.principal for acl in ids} == {"orchestrator"}
+
+
 def test_only_a_replay_makes_topics() -> None:
     makers = {acl.principal for acl in rights(Settings()) if acl.operation == "CREATE"}
     assert makers == {"replay"}
