@@ -22,10 +22,12 @@ from schemas import Instrument, RunStep, StepCompleted, StepFailed, canonical_js
 from streams.errors import ConfigError
 from streams.ids import derive_id
 from streams.in_hand import IN_HAND
+from streams.outputs import Output, Outputs
+from streams.processor import Inbox
 from streams.record import Event
 from streams.slices import Work
 from streams.state import State
-from streams.task import Inbox, Output, Outputs, Task
+from streams.task import Task
 from streams.topics import HISTORY
 
 MAX_RESULT_BYTES = 100_000

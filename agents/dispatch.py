@@ -17,9 +17,9 @@ from streams.broker import partition_of
 from streams.errors import HandlerError
 from streams.ids import slice_id
 from streams.in_hand import IN_HAND
+from streams.outputs import Output
 from streams.record import Event
 from streams.slices import Work
-from streams.task import Output
 from streams.topics import TOPICS, topic_of
 
 _OWN_IDS = {"OrderProposed": "proposal_id", "SubmitOrder": "order_id", "OrderFilled": "fill_id"}

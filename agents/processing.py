@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 
 from agents.dispatch import Dispatch, topics_of
 from agents.pool import AgentPool
 from schemas import PolicyPublished, SliceClosed, StrategyStarted
 from streams.ids import derive_id, slice_id
+from streams.outputs import Output, Outputs
+from streams.processor import Inbox
 from streams.record import Event, Received
 from streams.slices import Phase, Role, SliceInbox, Work
 from streams.state import State
-from streams.task import Inbox, Output, Outputs, Task
+from streams.task import Task
 from streams.topics import POLICIES, topic
+
+MAX_BATCH = 100
+"""Records outside slices that are handled in one go."""
 
 
 class StartedRun(State):
@@ -29,18 +35,18 @@ class ReadPolicy(State):
 
 
 class ArrivalInbox:
-    """Hand over records as they come."""
+    """Hand over records as they come, in bounded batches: between two the process can say that it is alive."""
 
     def __init__(self) -> None:
-        self._events: list[Event] = []
+        self._events: deque[Event] = deque()
 
     def offer(self, event: Event) -> None:
         """Take one record in."""
         self._events.append(event)
 
     def next(self) -> Work | None:
-        """Return all that have come."""
-        events, self._events = self._events, []
+        """Return the first of those that have come."""
+        events = [self._events.popleft() for _ in range(min(len(self._events), MAX_BATCH))]
         return Work(None, None, events) if events else None
 
 

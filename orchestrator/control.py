@@ -21,9 +21,11 @@ from schemas import (
 from streams import record as envelope
 from streams.ids import timer_id
 from streams.in_hand import IN_HAND
+from streams.outputs import Output, Outputs
+from streams.processor import Inbox
 from streams.slices import Work
 from streams.state import State
-from streams.task import Inbox, Output, Outputs, Task
+from streams.task import Task
 from streams.topics import COMMANDS
 
 ContextOf = Callable[[str, int], Context]

@@ -17,14 +17,14 @@ from agents.data.feed import Feed
 from agents.data.realtime import rows_of
 from agents.data.sources import open_providers
 from agents.mcp.pool import McpPool, watch
-from agents.memory.availability import unavailable
+from agents.memory.availability import Availability
 from agents.memory.reader import Memory
 from agents.pool import SUFFIX, AgentPool
 from orchestrator.client import Client
 from orchestrator.controls import WAIT_S, Operator
 from orchestrator.enrolment import enrolled
 from orchestrator.health import health_of
-from orchestrator.heartbeat import beat, reports
+from orchestrator.heartbeat import HEARTBEAT, beat, reports
 from orchestrator.load import CpuLoad, MemoryWatch, process_report
 from orchestrator.otel import traced
 from orchestrator.planner import workflow_from_dict
@@ -41,6 +41,7 @@ from orchestrator.wiring import (
     pool_of,
     pools_of,
     retention_of,
+    snapshots_of,
     store_of,
 )
 from rl.config import RLConfiguration
@@ -48,7 +49,7 @@ from schemas import ExecuteStrategy, Instrument, StartStrategy, StrategyStarted,
 from streams.broker import Broker
 from streams.clock import Clock, WallClock
 from streams.errors import ConfigError, FinAgentError, StoreError, UnknownSymbol, WorkflowError
-from streams.host import Host, create_topology
+from streams.host import Host, TaskKind, create_topology
 from streams.serde import Serde
 from streams.slices import FEED
 from streams.store import Store
@@ -87,6 +88,7 @@ class FinAgentOrchestrator:
         self._deciding = False
         self._trainings: set[asyncio.Task[tuple[Outcome, dict[str, Any]]]] = set()
         self._cpu = CpuLoad()
+        self._availability = Availability()
         self._memory = MemoryWatch(self.settings.observability.high_memory_gb)
 
     async def initialize(self) -> None:
@@ -109,7 +111,7 @@ class FinAgentOrchestrator:
             await self._store.start()
             self._stack.push_async_callback(self._store.stop)
         except StoreError as error:
-            unavailable(error)
+            self._availability.lost(HEARTBEAT, error)
         pools = [*pools_of(self.settings), *self._custom]
         memory = Memory(self._store)
         context, retention = context_of(self.settings, self._custom), retention_of(self.settings)
@@ -121,8 +123,8 @@ class FinAgentOrchestrator:
         self._broker, self.serde = await enrolled(self.settings, self._broker, changelogs=changelogs)
         own = custom if self.settings.kafka.bootstrap else kinds
         if own:
-            self._host = Host(self._broker, own, self.partitions, self.clock, self.serde)
-            beating = beat(self._host, self._store, self.clock, memory=self._memory)
+            self._host = self._hosting(own)
+            beating = beat(self._host, self._store, self.clock, memory=self._memory, availability=self._availability)
             for work in (self._host.run(), beating):
                 self._stack.push_async_callback(_ended, asyncio.create_task(work))
             self._stack.callback(self._host.stop.set)
@@ -131,6 +133,10 @@ class FinAgentOrchestrator:
         self._client = await self._stack.enter_async_context(
             Client.open(self._broker, self.serde, self.clock, retention)
         )
+
+    def _hosting(self, kinds: Sequence[TaskKind]) -> Host:
+        snapshots = snapshots_of(self.settings, self._store)
+        return Host(self._broker, kinds, self.partitions, self.clock, self.serde, snapshots=snapshots)
 
     @property
     def broker(self) -> Broker:
@@ -292,8 +298,8 @@ class FinAgentOrchestrator:
             return
         kinds = kinds_of(pool_of(RL, self.settings))
         await create_topology(self._broker, self.partitions, kinds)
-        host = Host(self._broker, kinds, self.partitions, self.clock, self.serde)
-        for work in (host.run(), beat(host, self._store, self.clock)):
+        host = self._hosting(kinds)
+        for work in (host.run(), beat(host, self._store, self.clock, availability=self._availability)):
             self._stack.push_async_callback(_ended, asyncio.create_task(work))
         self._stack.callback(host.stop.set)
 

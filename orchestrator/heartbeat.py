@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from agents.memory.availability import unavailable
+from agents.memory.availability import Availability
 from orchestrator.load import MemoryWatch, process_id, process_report
 from streams.clock import Clock
 from streams.counts import Counts
@@ -26,6 +26,8 @@ PREFIX = "task:"
 PROCESS = "process:"
 SEEN = "seen:"
 """Stands before a kind of task that ran and did not end on request: from then on it is missed."""
+HEARTBEAT = "heartbeat"
+"""Who of a process it is that misses the store."""
 TTL_S = 10.0
 """A task that has been silent for this long counts as gone."""
 MISSED_S = 86_400.0
@@ -35,14 +37,24 @@ MARK_S = 60.0
 Report = dict[str, Any]
 
 
-async def beat(host: Host, store: Store, clock: Clock, every_s: float = 0.5, memory: MemoryWatch | None = None) -> None:
-    """Write the state of the host's tasks until the host stops; with memory, of this process too."""
+async def beat(
+    host: Host,
+    store: Store,
+    clock: Clock,
+    every_s: float = 0.5,
+    memory: MemoryWatch | None = None,
+    availability: Availability | None = None,
+) -> None:
+    """Write the state of the host's tasks until the host stops; with memory, of this process too.
+
+    availability: shared with what else of the process uses the store, so that an outage is told once.
+    """
     moves = Moves()
 
     async def found() -> list[Report]:
         return [report(task, clock, moves) for task in list(host.tasks.values())]
 
-    await _tell(found, store, clock, host.stop, every_s, memory)
+    await _tell(found, store, clock, host.stop, every_s, memory, availability or Availability())
 
 
 async def beat_process(
@@ -56,11 +68,12 @@ async def beat_process(
     lag: Callable[[], Awaitable[Mapping[str, int]]] | None = None,
     counts: Callable[[], Counts] = Counts,
     memory: MemoryWatch | None = None,
+    availability: Availability | None = None,
 ) -> None:
     """Tell of a process that has no tasks of its own, such as the orchestrator's engine, until stop is set.
 
     handled: events handled so far. lag: how many offsets it is behind, by topic:partition. counts: for metrics. With
-    memory, of what the process uses too.
+    memory, of what the process uses too. availability: as in beat.
     """
     task = f"{pool}.{uuid.uuid4().hex[:8]}"  # several processes may do the same work
     moves = Moves()
@@ -72,7 +85,7 @@ async def beat_process(
         more = {"lag": behind, "moved": moved, "counts": counts().as_dict(), "process": process_id(), "updated": now}
         return [{**own, **more}]
 
-    await _tell(found, store, clock, stop, every_s, memory)
+    await _tell(found, store, clock, stop, every_s, memory, availability or Availability())
 
 
 async def _tell(
@@ -82,8 +95,9 @@ async def _tell(
     stop: asyncio.Event,
     every_s: float,
     memory: MemoryWatch | None,
+    availability: Availability,
 ) -> None:
-    available, told, marked = True, dict[str, bytes](), dict[str, float]()
+    told, marked = dict[str, bytes](), dict[str, float]()
     while not stop.is_set():
         tasks = await found()
         told = {PREFIX + each["task"]: json.dumps(each).encode() for each in tasks}
@@ -94,11 +108,9 @@ async def _tell(
             for key, value in told.items():
                 await store.set(key, value, ttl_s=TTL_S)
             await _mark(store, tasks, marked)
-            available = True
+            availability.back(HEARTBEAT)
         except StoreError as error:
-            if available:
-                unavailable(error)
-            available = False
+            availability.lost(HEARTBEAT, error)
             await _reconnect(store)
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), every_s)

@@ -25,10 +25,10 @@ from schemas import (
     TickBlock,
 )
 from streams.errors import ConfigError, InvalidData
+from streams.outputs import Output, addressed
 from streams.record import Envelope, Event, Received
 from streams.slices import FEED, ROLES, Work, total_order
 from streams.state import State
-from streams.task import Output, addressed
 from streams.topics import POLICIES
 
 S = TypeVar("S", bound=State)

@@ -107,6 +107,10 @@ class KafkaSection(Section):
     """Copies of each partition, for topics that are created."""
     transaction_timeout_ms: int = Field(default=10_000, ge=1_000)
     """After this time the broker aborts a transaction whose task went away, in ms."""
+    request_timeout_ms: int = Field(default=5_000, ge=1_000)
+    """After this time without an answer a client goes to another broker, in ms."""
+    instance_id: str = Field(default="", pattern=r"^[A-Za-z0-9._-]{0,200}$")
+    """Names this process in its groups, so that it takes its tasks back after a restart; empty: it comes as new."""
     security_protocol: Protocol = "PLAINTEXT"
     """PLAINTEXT, SSL, SASL_SSL, or on loopback SASL_PLAINTEXT; user and password come from the environment alone."""
     sasl_mechanism: Mechanism = "SCRAM-SHA-512"
@@ -131,6 +135,8 @@ class RedisSection(Section):
 
     url: str = ""
     """redis:// or, with TLS, rediss://[user:password@]host:port/db; empty: a store in this process's memory."""
+    snapshot_interval_s: float = Field(default=10.0, ge=0)
+    """How often a task on Kafka saves its state there, in seconds, for a quicker start; 0: never."""
     ssl_ca_file: str = ""
     """PEM certificates of the authorities that vouch for it; empty: those of the system."""
 

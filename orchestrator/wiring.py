@@ -34,6 +34,7 @@ from streams.host import TaskKind
 from streams.kafka_broker import KafkaBroker, KafkaOptions
 from streams.memory_broker import MemoryBroker
 from streams.redis_store import RedisSecurity, RedisStore
+from streams.snapshots import SnapshotPolicy
 from streams.store import MemoryStore, Store
 
 BUILT_IN = ("data", "alpha", "portfolio", "risk", "transaction_cost", "execution")
@@ -50,6 +51,8 @@ def broker_of(settings: Settings, environ: Mapping[str, str] | None = None) -> B
             prefix=kafka.prefix,
             replication=kafka.replication,
             transaction_timeout_ms=kafka.transaction_timeout_ms,
+            request_timeout_ms=kafka.request_timeout_ms,
+            instance_id=kafka.instance_id,
             security=kafka_security(kafka, environ),
         )
     )
@@ -61,6 +64,13 @@ def store_of(settings: Settings, environ: Mapping[str, str] | None = None) -> St
         return MemoryStore()
     security = RedisSecurity(*login("REDIS", environ), settings.redis.ssl_ca_file)
     return RedisStore(settings.redis.url, settings.kafka.prefix, security=security)
+
+
+def snapshots_of(settings: Settings, store: Store) -> SnapshotPolicy | None:
+    """Return how tasks keep snapshots of their states; None where there are none: log or store end with the process."""
+    every_s = settings.redis.snapshot_interval_s
+    lasting = bool(settings.kafka.bootstrap and settings.redis.url)
+    return SnapshotPolicy(store, every_s) if lasting and every_s > 0 else None
 
 
 def retention_of(settings: Settings) -> Retention:

@@ -23,7 +23,11 @@ Offsets = Mapping[TopicPartition, int]
 Follow = Callable[[Sequence[int]], Sequence[Record]]
 """Makes more records from the offsets at which the first ones stand."""
 Assigned = Callable[[frozenset[int]], Awaitable[None]]
-"""Told the partitions that a member owns from now on; it returns when the others are given up."""
+"""Told the partitions that a member owns from now on; it returns when the others are given up.
+
+Another member may own those by then: taking a task over fences its former owner. It may be told again before it
+returns.
+"""
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,8 @@ class Transactions(Protocol):
     ) -> Sequence[int]:
         """Write records, then what follow makes of their offsets, and the task's input offsets, all or nothing.
 
-        Returns the offsets of the records. Raises Fenced where another owner has taken over, BrokerError otherwise;
-        after either this object is of no more use.
+        Returns the offsets of the records, then of what followed. Raises Fenced where another owner has taken over,
+        BrokerError otherwise; after either this object is of no more use.
         """
         ...
 
@@ -95,8 +99,11 @@ class Broker(Protocol):
         """Append records outside a transaction; return their offsets."""
         ...
 
-    def transactions(self, task_id: str) -> AbstractAsyncContextManager[Transactions]:
-        """Take the task over: fence its former owner and settle what it left open."""
+    def transactions(self, task_id: str, group: str | None = None) -> AbstractAsyncContextManager[Transactions]:
+        """Take the task over: fence its former owner and settle what it left open.
+
+        group: the one that input offsets are committed under; None: named as the task.
+        """
         ...
 
     def reader(self, start: Offsets) -> AbstractAsyncContextManager[Reader]:
@@ -120,7 +127,11 @@ class Broker(Protocol):
         ...
 
     async def join(self, group: str, topic: str, assigned: Assigned, stop: asyncio.Event) -> None:
-        """Be a member of a group that shares the topic's partitions, until stop is set."""
+        """Be a member of a group that shares the topic's partitions, until stop is set.
+
+        As few partitions move as an even share allows, and a member keeps what it has while others come and go. It
+        owns nothing any more when this returns or raises.
+        """
         ...
 
 

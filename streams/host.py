@@ -12,18 +12,20 @@ from dataclasses import dataclass, field
 from streams.broker import MAX_LETTER_BYTES, Broker, TopicConfig
 from streams.clock import Clock
 from streams.errors import BrokerError, Fenced, TopologyError
+from streams.processor import Processor
 from streams.serde import Serde
 from streams.slices import FEED
-from streams.task import Processor, Task
+from streams.snapshots import SnapshotPolicy, Snapshots
+from streams.task import Task
 from streams.topics import SCHEMAS, TOPICS, changelog, dead_letters
 
 log = logging.getLogger("finagent.host")
-RETRIES = 5
-"""Attempts to go on after the broker failed a task, before the process gives up and lets the group redeliver."""
-STEADY_S = 60.0
-"""A failure after so long a run counts as the first one."""
+PATIENCE_S = 60.0
+"""How long a task or membership is begun again while the broker fails it, before the process gives up."""
+STEADY_S = 30.0
+"""After so long a run, longer than a call can hang, a failure counts as the first one."""
 GIVE_WAY_S = 5.0
-"""How long a fenced task waits for the group to take it away."""
+"""How long a fenced task waits for the group to take it away; twice as long each time, up to PATIENCE_S."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ class Host:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     tasks: dict[str, Task] = field(default_factory=dict)
     """Running tasks by id."""
+    snapshots: SnapshotPolicy | None = None
+    """How snapshots of the tasks' states are kept; None: none are."""
     failure: BaseException | None = None
     """Why the host stopped by itself."""
     _running: dict[str, asyncio.Task[None]] = field(default_factory=dict)
@@ -93,28 +97,34 @@ class Host:
         async def member() -> None:
             await self.broker.join(kind.name, changelog(kind.name), assigned, self.stop)
 
-        await _retried(f"member of {kind.name}", member)
+        await _retried(f"member of {kind.name}", member, self.stop)
 
     async def _own(self, kind: TaskKind, partitions: frozenset[int]) -> None:
+        """Begin what is new, and wait for the end of what went elsewhere; what stays goes on undisturbed."""
         mine = {f"{kind.name}.{partition}": partition for partition in partitions}
-        gone = [name for name in self._running if name.rpartition(".")[0] == kind.name and name not in mine]
+        gone = [name for name in self.tasks if name.rpartition(".")[0] == kind.name and name not in mine]
         for name in gone:
-            self.tasks[name].stop.set()
-        for name in gone:
-            await asyncio.wait([self._running.pop(name)])
-            del self.tasks[name]
+            self.tasks.pop(name).stop.set()
+        ending = [self._running[name] for name in gone]
         for name, partition in mine.items():
-            if name not in self._running and not self.stop.is_set():
+            if name not in self.tasks and not self.stop.is_set():
                 self._begin(name, kind, partition)
+        if ending:
+            await asyncio.wait(ending)
 
     def _begin(self, name: str, kind: TaskKind, partition: int) -> None:
         task = Task(self.broker, kind.processor(), partition, self.partitions, self.clock, self.serde, self.on_commit)
+        if self.snapshots is not None:
+            task.snapshots = Snapshots(self.snapshots, name)
         self.tasks[name] = task
-        self._running[name] = asyncio.create_task(self._supervise(task), name=f"task {name}")
+        running = asyncio.create_task(self._supervise(task, self._running.get(name)), name=f"task {name}")
+        self._running[name] = running
 
-    async def _supervise(self, task: Task) -> None:
+    async def _supervise(self, task: Task, former: asyncio.Task[None] | None) -> None:
+        if former is not None:  # the partition has come back before its former task here has ended
+            await asyncio.wait([former])
         try:
-            await _retried(f"task {task.id}", lambda: self._held(task))
+            await _retried(f"task {task.id}", lambda: self._held(task), task.stop)
         except asyncio.CancelledError:
             raise
         except BaseException as error:
@@ -127,29 +137,37 @@ class Host:
         """Run a task while the group gives it to this process.
 
         A fenced task waits to be told that it is another's now; where that does not come, nobody took it over (the
-        broker fences a transaction that timed out, too), and it starts again.
+        broker fences a transaction that timed out, too), and it starts again. A process that the group cannot reach is
+        told nothing, so each time it waits longer before it takes the task back.
         """
+        fenced = 0
         while not task.stop.is_set():
+            began = time.monotonic()
             try:
                 return await task.run()
             except Fenced as error:
                 log.warning("%s gives way: %s", task.id, error)
-                await _set_within(task.stop, GIVE_WAY_S)
+                fenced = 0 if time.monotonic() - began > STEADY_S else fenced
+                await _set_within(task.stop, min(GIVE_WAY_S * 2**fenced, PATIENCE_S))
+                fenced += 1
 
 
-async def _retried(what: str, attempt: Callable[[], Awaitable[None]]) -> None:
-    """Try again while the broker fails, up to RETRIES times in a row."""
-    failures = 0
-    while True:
+async def _retried(what: str, attempt: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
+    """Try again while the broker fails, until stop is set or the failures in a row have lasted for PATIENCE_S."""
+    failures, since = 0, 0.0
+    while not (failures and stop.is_set()):
         began = time.monotonic()
         try:
             return await attempt()
         except BrokerError as error:
-            failures = 1 if time.monotonic() - began > STEADY_S else failures + 1
-            if failures > RETRIES:
+            now = time.monotonic()
+            if failures == 0 or now - began > STEADY_S:
+                failures, since = 0, now
+            if now - since > PATIENCE_S:
                 raise
+            failures += 1
             log.warning("%s: %s; trying again", what, error)
-            await asyncio.sleep(min(0.2 * 2**failures, 5))
+            await _set_within(stop, min(0.2 * 2**failures, 5))
 
 
 async def _set_within(event: asyncio.Event, timeout_s: float) -> None:

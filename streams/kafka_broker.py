@@ -1,7 +1,7 @@
 """The broker port on Apache Kafka, by aiokafka.
 
 Every default that is wrong for this system is set here (docs/decisions.md): idempotence on, acks all, auto-commit off,
-read_committed, earliest, Range assignment; and every call has a time limit, since aiokafka outlives its own.
+read_committed, earliest; and every call has a time limit, since aiokafka outlives its own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka import errors as kafka_errors
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
 from streams import kafka_headers
 from streams.broker import Assigned, Offsets, TopicConfig
@@ -23,11 +22,16 @@ from streams.errors import BrokerError, FinAgentError, RecordTooLarge, SecurityE
 from streams.kafka_calls import MAX_REQUEST_BYTES, Names, coordinated, limited, send, stopped
 from streams.kafka_denials import DENIED, denied
 from streams.kafka_diagnosis import refusal
+from streams.kafka_groups import Membership, Sharing
 from streams.kafka_security import KafkaSecurity
-from streams.kafka_sessions import KafkaReader, KafkaTransactions, Membership
+from streams.kafka_sessions import KafkaReader, KafkaTransactions
 from streams.record import Record, TopicPartition
 
 T = TypeVar("T")
+ADMIN_TIMEOUT_MS = 10_000
+"""How long an answer of the admin client is waited for at least: topics are made before it comes."""
+JOINED_MS = 4_000
+"""How long a joining member waits for an answer beyond the session timeout, which the others may take."""
 SEGMENT_BYTES = 16 * 1024 * 1024
 """Size at which a segment of a compacted topic is closed."""
 
@@ -46,8 +50,12 @@ class KafkaOptions:
     """After this the broker aborts what a dead task left open."""
     session_timeout_ms: int = 6_000
     """After this silence a member's partitions go to others."""
+    request_timeout_ms: int = 5_000
+    """How long one answer is waited for, where the broker need not wait for others before it answers."""
     timeout_s: float = 20.0
     """Limit of every call."""
+    instance_id: str = ""
+    """Names this process in its groups over restarts; empty: a restart makes a new member."""
     security: KafkaSecurity = field(default_factory=KafkaSecurity)
     """TLS, and who this client is."""
 
@@ -62,15 +70,19 @@ class KafkaBroker:
         self._query: AIOKafkaConsumer | None = None
         self._admin: AIOKafkaAdminClient | None = None
         self._partitions: dict[str, int] = {}
+        self._clients = 0
         self._renewing = asyncio.Lock()
 
     async def start(self) -> None:
         """Connect; raise BrokerError where no broker answers, SecurityError that says why one cannot be used."""
         kafka_headers.install()
         bootstrap = self.options.bootstrap
-        self._admin = AIOKafkaAdminClient(**self._reached())
+        waiting = {"request_timeout_ms": max(self.options.request_timeout_ms, ADMIN_TIMEOUT_MS)}
+        self._admin = AIOKafkaAdminClient(**{**self._reached(), **waiting})
         self._producer = self._publisher()
         self._query = self._consumer()
+        # Limits a question for offsets as a whole: were it that of one request, no new leader would be asked.
+        self._query._request_timeout_ms = self.options.timeout_s * 1000
         try:
             for client in (self._admin, self._producer, self._query):
                 await self._limited(client.start())
@@ -96,18 +108,30 @@ class KafkaBroker:
         return await limited(call, self.options.timeout_s)
 
     def _reached(self) -> dict[str, Any]:
-        """Return the options by which each client reaches the cluster; certificates are read anew."""
-        return {"bootstrap_servers": self.options.bootstrap, **self.options.security.client_options()}
+        """Return the options by which each client reaches the cluster; certificates are read anew.
+
+        Each client asks another broker first: one that is silent would hold up whoever tries again.
+        """
+        addresses = self.options.bootstrap.split(",")
+        first = self._clients % len(addresses)
+        self._clients += 1
+        return {
+            "bootstrap_servers": [*addresses[first:], *addresses[:first]],
+            "request_timeout_ms": self.options.request_timeout_ms,
+            **self.options.security.client_options(),
+        }
 
     def _consumer(self, *topics: str, **more: Any) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(
             *topics,
-            **self._reached(),
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            isolation_level="read_committed",
-            max_partition_fetch_bytes=4_000_000,
-            **more,
+            **{
+                **self._reached(),
+                "enable_auto_commit": False,
+                "auto_offset_reset": "earliest",
+                "isolation_level": "read_committed",
+                "max_partition_fetch_bytes": 4_000_000,
+                **more,
+            },
         )
 
     async def create_topics(self, topics: Mapping[str, TopicConfig]) -> None:
@@ -210,7 +234,7 @@ class KafkaBroker:
         await self._require(TopicPartition(record.topic, record.partition or 0) for record in records)
 
     @asynccontextmanager
-    async def transactions(self, task_id: str) -> AsyncIterator[KafkaTransactions]:
+    async def transactions(self, task_id: str, group: str | None = None) -> AsyncIterator[KafkaTransactions]:
         """Take the task over: its former owner is fenced, its open transaction settled."""
         producer = AIOKafkaProducer(
             **self._reached(),
@@ -222,7 +246,7 @@ class KafkaBroker:
         )
         try:
             await self._limited(producer.start())
-            yield KafkaTransactions(producer, self._names, task_id, self._places_of, self.options.timeout_s)
+            yield KafkaTransactions(producer, self._names, group or task_id, self._places_of, self.options.timeout_s)
         finally:
             await stopped(producer.stop())
 
@@ -230,14 +254,15 @@ class KafkaBroker:
     async def reader(self, start: Offsets) -> AsyncIterator[KafkaReader]:
         """Read the given partitions from the given offsets."""
         await self._require(start)
-        consumer = self._consumer()
+        # An offset that is not there must not lead elsewhere in silence: records would be missed, or handled again.
+        consumer = self._consumer(auto_offset_reset="none")
         places = {self._names.kafka(place): offset for place, offset in start.items()}
         try:
             await self._limited(consumer.start())
             consumer.assign(list(places))
             for place, offset in places.items():
                 consumer.seek(place, offset)
-            yield KafkaReader(consumer, self._names, dict(start))
+            yield KafkaReader(consumer, self._names, dict(start), self.ends)
         finally:
             await stopped(consumer.stop())
 
@@ -274,20 +299,27 @@ class KafkaBroker:
     async def join(self, group: str, topic: str, assigned: Assigned, stop: asyncio.Event) -> None:
         """Be a member of a group; its consumer only keeps the membership, tasks read with their own."""
         await self._require([TopicPartition(topic, 0)])
+        options = self.options
         consumer = self._consumer(
             group_id=self._names.full(group),
-            session_timeout_ms=self.options.session_timeout_ms,
-            heartbeat_interval_ms=max(self.options.session_timeout_ms // 5, 100),
-            partition_assignment_strategy=(RangePartitionAssignor,),
+            group_instance_id=options.instance_id or None,
+            request_timeout_ms=max(options.request_timeout_ms, options.session_timeout_ms + JOINED_MS),
+            session_timeout_ms=options.session_timeout_ms,
+            heartbeat_interval_ms=max(options.session_timeout_ms // 5, 100),
+            partition_assignment_strategy=(Sharing(),),
         )
-        membership = Membership(consumer, assigned)
+        membership = Membership(consumer, assigned, options.instance_id)
         consumer.subscribe([self._names.full(topic)], listener=membership)
         try:
             await self._limited(consumer.start())
+            membership.guard()
             while not stop.is_set():
                 # Polling is what keeps a member alive; everything is paused, so nothing is fetched.
                 await self._limited(consumer.getmany(timeout_ms=200))
                 membership.check()
+        except BrokerError:
+            membership.check()
+            raise
         finally:
             await membership.leave()
             await stopped(consumer.stop())

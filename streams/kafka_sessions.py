@@ -1,32 +1,37 @@
-"""What a KafkaBroker hands out: readers, transactions, and the membership of a group."""
+"""What a KafkaBroker hands out: readers and transactions."""
 
 from __future__ import annotations
 
-import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka import errors as kafka_errors
 
-from streams.broker import Assigned, Follow, Offsets
+from streams.broker import Follow, Offsets
 from streams.errors import BrokerError
 from streams.kafka_calls import FENCED, Names, limited, send, stopped
 from streams.kafka_denials import DENIED, denied
 from streams.record import Received, Record, TopicPartition, key_of_bytes
+from streams.stalls import Stalls
 
 Require = Callable[[Sequence[Record]], Awaitable[None]]
 """Raises UnknownTopic where a record has no place."""
+Ends = Callable[[Sequence[TopicPartition]], Awaitable[Offsets]]
+"""Asks for the offsets after the last committed records, by another connection than the reader's."""
 
 
 class KafkaReader:
     """Reads assigned partitions."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, names: Names, start: dict[TopicPartition, int]) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, names: Names, start: dict[TopicPartition, int], ends: Ends) -> None:
         self._names = names
         self._consumer = consumer
         self._positions = start
+        self._ends = ends
+        self._stalls = Stalls(start, time.monotonic())
         self._paused: set[TopicPartition] = set()
 
     async def poll(self, timeout_s: float, max_records: int = 5000) -> Sequence[Received]:
@@ -40,7 +45,15 @@ class KafkaReader:
         received = [self._received(place, record) for place, records in batches.items() for record in records]
         for place in self._positions:  # transaction markers take offsets too, and are seen by the consumer alone
             self._positions[place] = await self._consumer.position(self._names.kafka(place))
+        await self._watch()
         return received
+
+    async def _watch(self) -> None:
+        """Raise BrokerError where records wait that aiokafka does not bring: it may get stuck when a leader goes."""
+        standing = self._stalls.standing(self._positions, self._paused, time.monotonic())
+        if standing and (stuck := self._stalls.stuck(await self._ends(standing))):
+            places = ", ".join(f"{place.topic}[{place.partition}]@{self._positions[place]}" for place in stuck)
+            raise BrokerError(f"nothing comes although records wait: {places}")
 
     def _received(self, place: KafkaPartition, record: Any) -> Received:
         plain = self._names.plain(place)
@@ -66,17 +79,18 @@ class KafkaReader:
         if held:
             self._consumer.resume(*map(self._names.kafka, held))
             self._paused -= held
+            self._stalls.resumed(held)
 
 
 class KafkaTransactions:
     """Atomic writes of one task."""
 
     def __init__(
-        self, producer: AIOKafkaProducer, names: Names, task_id: str, require: Require, timeout_s: float
+        self, producer: AIOKafkaProducer, names: Names, group: str, require: Require, timeout_s: float
     ) -> None:
         self._producer = producer
         self._names = names
-        self._group = names.full(task_id)
+        self._group = names.full(group)
         self._require = require
         self._timeout_s = timeout_s
 
@@ -99,52 +113,13 @@ class KafkaTransactions:
     async def _atomic(self, records: Sequence[Record], offsets: Offsets, follow: Follow | None) -> list[int]:
         await self._producer.begin_transaction()
         placed = await self._sent(records)
-        if follow is not None:
-            await self._sent(follow(placed))
+        following = await self._sent(follow(placed)) if follow is not None else []
         if offsets:
             positions = {self._names.kafka(place): offset for place, offset in offsets.items()}
             await self._producer.send_offsets_to_transaction(positions, self._group)
         await self._producer.commit_transaction()
-        return placed
+        return [*placed, *following]
 
     async def _sent(self, records: Sequence[Record]) -> list[int]:
         await self._require(records)
         return await send(self._producer, records, self._names)
-
-
-class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Tells the owner of the partitions that its consumer is given."""
-
-    def __init__(self, consumer: AIOKafkaConsumer, assigned: Assigned) -> None:
-        self._consumer = consumer
-        self._assigned = assigned
-        self._error: Exception | None = None
-        self._left = False
-        self._telling = asyncio.Lock()
-
-    async def on_partitions_revoked(self, revoked: Any) -> None:
-        """Give all up: aiokafka's rebalances are eager."""
-        await self._tell(frozenset())
-
-    async def on_partitions_assigned(self, assigned: Any) -> None:
-        """Take what is given; fetch nothing of it."""
-        self._consumer.pause(*assigned)
-        await self._tell(frozenset(place.partition for place in assigned))
-
-    async def _tell(self, partitions: frozenset[int]) -> None:
-        async with self._telling:
-            try:
-                await self._assigned(frozenset() if self._left else partitions)
-            except Exception as error:  # aiokafka only logs what a listener raises
-                self._error = error
-
-    async def leave(self) -> None:
-        """Give up everything; a rebalance that is still under way gives nothing back."""
-        self._left = True
-        async with self._telling:
-            await self._assigned(frozenset())
-
-    def check(self) -> None:
-        """Raise what the owner raised."""
-        if self._error is not None:
-            raise self._error

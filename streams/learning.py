@@ -71,9 +71,9 @@ class LearningBroker:
         """Append records outside a transaction; return their offsets."""
         return await self._broker.publish(records)
 
-    def transactions(self, task_id: str) -> AbstractAsyncContextManager[Transactions]:
+    def transactions(self, task_id: str, group: str | None = None) -> AbstractAsyncContextManager[Transactions]:
         """Take the task over: fence its former owner and settle what it left open."""
-        return self._broker.transactions(task_id)
+        return self._broker.transactions(task_id, group)
 
     @asynccontextmanager
     async def reader(self, start: Offsets) -> AsyncIterator[LearningReader]:

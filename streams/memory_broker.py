@@ -13,6 +13,7 @@ import fastavro
 from streams.broker import Assigned, Follow, Offsets, TopicConfig, check_size, partition_of
 from streams.errors import ConfigError, Fenced, UnknownTopic
 from streams.record import Received, Record, TopicPartition
+from streams.sharing import shares
 
 _LOG_SCHEMA = fastavro.parse_schema(
     {
@@ -49,8 +50,8 @@ class MemoryBroker:
         self._committed: dict[str, dict[TopicPartition, int]] = defaultdict(dict)
         self._epochs: dict[str, int] = defaultdict(int)
         self._readers: set[_MemoryReader] = set()
-        self._members: dict[tuple[str, str], list[Assigned]] = defaultdict(list)
-        self._sharing: dict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._members: dict[tuple[str, str], dict[str, _Member]] = defaultdict(dict)
+        self._joined = 0
 
     async def start(self) -> None:
         """Do nothing: there is no connection."""
@@ -117,24 +118,24 @@ class MemoryBroker:
         return log[partition.partition]
 
     @asynccontextmanager
-    async def transactions(self, task_id: str) -> AsyncIterator[_MemoryTransactions]:
+    async def transactions(self, task_id: str, group: str | None = None) -> AsyncIterator[_MemoryTransactions]:
         """Take the task over and fence its former owner."""
         self._epochs[task_id] += 1
-        yield _MemoryTransactions(self, task_id, self._epochs[task_id])
+        yield _MemoryTransactions(self, (task_id, self._epochs[task_id]), group or task_id)
 
     def commit(
-        self, task: tuple[str, int], records: Sequence[Record], offsets: Offsets, follow: Follow | None
+        self, task: tuple[str, int], group: str, records: Sequence[Record], offsets: Offsets, follow: Follow | None
     ) -> list[int]:
-        """Append atomically for the owner of the task's current epoch."""
+        """Append atomically for the owner of the task's current epoch; group: whose input offsets they are."""
         task_id, epoch = task
         if self._epochs[task_id] != epoch:
             raise Fenced(f"task {task_id} has a new owner")
         placed = self._offsets(records)
         following = follow(placed) if follow is not None else ()
         self._offsets(following)
-        self._append([*records, *following])
-        self._committed[task_id].update(offsets)
-        return placed
+        every = self._append([*records, *following])
+        self._committed[group].update(offsets)
+        return every
 
     def _offsets(self, records: Sequence[Record]) -> list[int]:
         """Return where the records would stand; raise before anything is written where one has no place."""
@@ -178,35 +179,26 @@ class MemoryBroker:
         return {partition: known[partition] for partition in partitions if partition in known}
 
     async def join(self, group: str, topic: str, assigned: Assigned, stop: asyncio.Event) -> None:
-        """Share the topic's partitions among the group's members by range."""
+        """Share the topic's partitions among the group's members."""
         self._log(topic)
-        members, sharing = self._members[group, topic], self._sharing[group, topic]
-        members.append(assigned)
+        members, member = self._members[group, topic], _Member(assigned)
+        self._joined += 1
+        name = f"{self._joined:09}"
+        members[name] = member
         try:
-            async with sharing:
-                await self._share(group, topic)
-            await stop.wait()
+            self._share(group, topic)
+            await member.until(stop)
         finally:
-            async with sharing:
-                members.remove(assigned)
-                await assigned(frozenset())
-                await self._share(group, topic)
+            await member.give_up()
+            del members[name]
+            self._share(group, topic)
 
-    async def _share(self, group: str, topic: str) -> None:
+    def _share(self, group: str, topic: str) -> None:
         members = self._members[group, topic]
-        count = len(self._log(topic))
-        size, extra = divmod(count, max(len(members), 1))
-        start = 0
-        shares = []
-        for index, assigned in enumerate(members):
-            end = start + size + (index < extra)
-            shares.append((assigned, frozenset(range(start, end))))
-            start = end
-        if len(members) > 1:
-            for assigned, _ in shares:
-                await assigned(frozenset())
-        for assigned, share in shares:
-            await assigned(share)
+        if members:
+            owned = {name: member.owned for name, member in members.items()}
+            for name, share in shares(range(len(self._log(topic))), owned).items():
+                members[name].tell(share)
 
     def save(self, path: Path) -> None:
         """Write the whole log as an Avro container file."""
@@ -247,15 +239,56 @@ class MemoryBroker:
         return broker
 
 
+class _Member:
+    """A member of a group, and what it was told that it owns."""
+
+    def __init__(self, assigned: Assigned) -> None:
+        self._assigned = assigned
+        self._telling: set[asyncio.Task[None]] = set()
+        self._error: BaseException | None = None
+        self._changed = asyncio.Event()
+        self._left = False
+        self.owned: frozenset[int] = frozenset()
+
+    def tell(self, partitions: frozenset[int]) -> None:
+        if partitions != self.owned and not self._left:
+            self.owned = partitions
+            telling = asyncio.ensure_future(self._assigned(partitions))
+            self._telling.add(telling)
+            telling.add_done_callback(self._told)
+
+    def _told(self, telling: asyncio.Task[None]) -> None:
+        self._telling.discard(telling)
+        if not telling.cancelled() and (error := telling.exception()) is not None:
+            self._error = error
+            self._changed.set()
+
+    async def until(self, stop: asyncio.Event) -> None:
+        """Wait for stop; raise what the owner raised."""
+        waiting = [asyncio.ensure_future(event.wait()) for event in (stop, self._changed)]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waiting:
+                each.cancel()
+        if self._error is not None:
+            raise self._error
+
+    async def give_up(self) -> None:
+        self._left = True
+        await asyncio.gather(*self._telling, self._assigned(frozenset()), return_exceptions=True)
+
+
 class _MemoryTransactions:
-    def __init__(self, broker: MemoryBroker, task_id: str, epoch: int) -> None:
+    def __init__(self, broker: MemoryBroker, task: tuple[str, int], group: str) -> None:
         self._broker = broker
-        self._task = (task_id, epoch)
+        self._task = task
+        self._group = group
 
     async def commit(
         self, records: Sequence[Record], offsets: Offsets | None = None, follow: Follow | None = None
     ) -> Sequence[int]:
-        return self._broker.commit(self._task, records, offsets or {}, follow)
+        return self._broker.commit(self._task, self._group, records, offsets or {}, follow)
 
 
 class _MemoryReader:

@@ -26,6 +26,8 @@ class Progress:
         self._waiting: dict[TopicPartition, _Waiting] = {}
         self.waiting = 0
         """Records seen and not yet handled."""
+        self.waiting_bytes = 0
+        """Bytes of their values."""
         for name, spans in done_ahead.items():
             topic, _, partition = name.rpartition(":")
             self._done[TopicPartition(topic, int(partition))] = _Spans(spans)
@@ -37,6 +39,7 @@ class Progress:
             return False
         self._waiting.setdefault(place, _Waiting()).add(record.offset)
         self.waiting += 1
+        self.waiting_bytes += len(record.value or b"")
         return True
 
     def done(self, record: Received) -> None:
@@ -45,6 +48,7 @@ class Progress:
         waiting = self._waiting[place]
         waiting.remove(record.offset)
         self.waiting -= 1
+        self.waiting_bytes -= len(record.value or b"")
         first = waiting.first()
         if first is not None and first < record.offset:
             if place not in self._done:

@@ -16,10 +16,10 @@ from streams.broker import MAX_RECORD_BYTES, Broker, TopicConfig, Transactions, 
 from streams.clock import Clock
 from streams.dead_letters import Letter
 from streams.errors import DecodeError, UnknownTopic
+from streams.intake import check_key
 from streams.record import Envelope, Record
 from streams.serde import Serde
 from streams.state import State, StateTable
-from streams.task import check_key
 from streams.topics import BARS, TICKS, changelog, topic
 
 REDRIVE = "redrive"

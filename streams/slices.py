@@ -23,7 +23,7 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from schemas import KillSwitchSet, PolicyInForce, SliceClosed, StrategyStarted
-from streams.record import Event
+from streams.record import Event, TopicPartition
 from streams.topics import DATA_PLANE_RANK, POLICIES, Family
 
 FEED = "feed"
@@ -173,13 +173,31 @@ class SliceInbox:
         settled = closings + duplicates
         return Work(phase, following.slice, events, following.runs, settled, following.switches, following.policies)
 
+    def ahead(self, inputs: Sequence[TopicPartition]) -> list[TopicPartition]:
+        """Return the inputs of which no record is waited for now: what they still bring is of later phases."""
+        sliced = {name for phase in self.role.phases for name in phase.takes}
+        lacked = {(channel.topic, channel.partition) for channel in self._lacked()}
+        return [place for place in inputs if place.topic in sliced and place not in lacked]
+
+    def _lacked(self) -> list[Channel]:
+        """Return the channels whose closings the next phase waits for."""
+        following = self._following()
+        if following is None:
+            return [channel for channel in self._feed_channels() if self._ahead(channel) is None]
+        takes = self.role.phases[following.phase].takes
+        channels = [channel for name in takes for channel in self._channels(name, following.runs)]
+        return [channel for channel in channels if following.slice not in self._closed[channel]]
+
+    def _ahead(self, channel: Channel) -> int | None:
+        """Return the next slice that a channel has closed; its closings come in the order of their slices."""
+        return next((ts for ts in self._closed[channel] if ts > self.frontier.slice), None)
+
     def _following(self) -> Frontier | None:
         last = self.frontier
         if 0 <= last.phase < len(self.role.phases) - 1:
             return last.model_copy(update={"phase": last.phase + 1})
         first = self._feed_channels()[0]
-        # A channel's closings come in the order of their slices, so the first one ahead is the next.
-        ahead = next((ts for ts in self._closed[first] if ts > last.slice), None)
+        ahead = self._ahead(first)
         if ahead is None:
             return None
         closing = self._closed[first][ahead].message

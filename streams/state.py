@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from schemas import StateSaved
 from streams.broker import Broker
-from streams.errors import UnreadableState
+from streams.errors import UnfitSnapshot, UnreadableState
 from streams.reading import read_whole
-from streams.record import Record, TopicPartition
+from streams.record import Received, Record, TopicPartition
 from streams.serde import Serde
+from streams.snapshot import Snapshot
+from streams.table_digest import TableDigest
 from streams.topics import changelog
 
 S = TypeVar("S", bound="State")
@@ -24,29 +27,87 @@ class State(BaseModel):
     model_config = ConfigDict(extra="forbid", validate_assignment=False)
 
 
-class StateTable:
-    """A task's states by class and key; whatever was handed out is written with the next commit."""
+class Seal(State):
+    """The last record of a commit's changes: it names the digest of the whole table, itself left out."""
 
-    def __init__(self, pool: str, partition: int, serde: Serde) -> None:
+    digest: str = ""
+
+
+_SEAL = f"{Seal.__name__}:table"
+
+
+class StateTable:
+    """A task's states by class and key; whatever was handed out is written with the next commit.
+
+    sealed: each commit's changes end with the table's seal, which snapshots are held against.
+    """
+
+    def __init__(self, pool: str, partition: int, serde: Serde, *, sealed: bool = False) -> None:
         self._place = TopicPartition(changelog(pool), partition)
         self._pool = pool
         self._serde = serde
-        self._saved: dict[str, str] = {}
+        self._sealed = sealed
+        self._start({})
+
+    def _start(self, saved: Mapping[str, str]) -> None:
+        self._saved = dict(saved)
         self._live: dict[str, State] = {}
         self._touched: set[str] = set()
+        self._digest: TableDigest | None = None
+        self._seal: str | None = None
+        self.offset = -1
+        """Of the newest record of the changelog that the table holds; -1: none."""
+        self.records_read = 0
+        """Records that it was restored from."""
 
     async def restore(self, broker: Broker) -> None:
         """Read the changelog partition to its end; the newest record of a key wins."""
+        self._start({})
         async for record in read_whole(broker, [self._place]):
-            self._restore(record.key, record.value)
+            self._restore(record)
+        await self._restored()
 
-    def _restore(self, key: str, value: bytes | None) -> None:
-        if value is None:
-            self._saved.pop(key, None)
+    async def resume(self, broker: Broker, snapshot: Snapshot) -> None:
+        """Go on from a snapshot: read the changelog from its offset on, and hold the table against the last seal.
+
+        The record at the snapshot's offset must be the seal that it was taken at, unless compaction has dropped it. In
+        any case the last record of the changelog, which compaction never drops, must name the digest of what comes
+        out. So the log alone vouches for every state, whoever can write to the store. Raises UnfitSnapshot that says
+        what does not fit; restore then has to follow.
+        """
+        self._start(snapshot.states)
+        place, name = self._place, f"{self._place.topic}[{self._place.partition}]"
+        begin, end = (await broker.beginnings([place]))[place], (await broker.ends([place]))[place]
+        if not begin <= snapshot.offset < end:
+            raise UnfitSnapshot(f"it was taken at offset {snapshot.offset}, and {name} has {begin} to {end - 1}")
+        if str(await asyncio.to_thread(TableDigest, snapshot.states)) != snapshot.digest:
+            raise UnfitSnapshot("its states are not those that its digest names: it was changed")
+        async for record in read_whole(broker, [place], {place: snapshot.offset}):
+            self._restore(record)
+            if record.offset == snapshot.offset and self._seal != snapshot.digest:
+                raise UnfitSnapshot(f"it was not taken at what {name} has at offset {record.offset}: of another log")
+        if self._seal is None:
+            raise UnfitSnapshot(f"the last record of {name} is no seal: written without snapshots, or from outside")
+        await self._restored()
+        if str(self._digest) != self._seal:
+            raise UnfitSnapshot(f"with what follows it, it does not give the states that {name} ends with")
+
+    def _restore(self, record: Received) -> None:
+        self.records_read += 1
+        self.offset, self._seal = record.offset, None
+        if record.value is None:
+            self._saved.pop(record.key, None)
             return
-        saved = self._serde.decode(value)
+        saved = self._serde.decode(record.value)
         assert isinstance(saved, StateSaved)
-        self._saved[key] = saved.state
+        if record.key == _SEAL:
+            self._seal = Seal.model_validate_json(saved.state).digest
+        else:
+            self._saved[record.key] = saved.state
+
+    async def _restored(self) -> None:
+        if self._sealed:
+            self._digest = await asyncio.to_thread(TableDigest, self._saved)
 
     def get(self, kind: type[S], key: str) -> S:
         """Return the state of a key, made from its defaults where there is none; it counts as changed."""
@@ -83,20 +144,42 @@ class StateTable:
         self._touched.add(name)
 
     def changes(self) -> list[Record]:
-        """Return changelog records of the states that changed since the last call."""
+        """Return changelog records of the states that changed since the last call, and their seal."""
         records = []
         for name in sorted(self._touched):
             text = self._live[name].model_dump_json() if name in self._live else None
             if self._saved.get(name) != text:
                 records.append(self._record(name, text))
-                self._saved |= {name: text} if text is not None else {}
-            if text is None:
-                self._saved.pop(name, None)
+                self._put(name, text)
         self._touched.clear()
+        if records and self._digest is not None:
+            self._seal = str(self._digest)
+            records.append(self._record(_SEAL, Seal(digest=self._seal).model_dump_json()))
         return records
+
+    def _put(self, name: str, text: str | None) -> None:
+        before = self._saved.pop(name, None)
+        if text is not None:
+            self._saved[name] = text
+        if self._digest is not None:
+            if before is not None:
+                self._digest.take(name, before)
+            if text is not None:
+                self._digest.put(name, text)
 
     def _record(self, name: str, text: str | None) -> Record:
         value = None
         if text is not None:
             value = self._serde.encode(StateSaved(pool=self._pool, key=name, state=text))
         return Record(self._place.topic, name, value, (), self._place.partition)
+
+    def committed(self, offset: int) -> None:
+        """Note where the last of the changes stands, once they are committed."""
+        self.offset = offset
+
+    def snapshot(self) -> Snapshot | None:
+        """Return what is committed, between two commits; None where no seal vouches for it yet."""
+        if self._seal is None:
+            return None
+        task = f"{self._pool}.{self._place.partition}"
+        return Snapshot(task, self.offset, self._seal, dict(self._saved))

@@ -11,29 +11,33 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from pydantic import Field
 
-from schemas import BarBlock, KillSwitchSet, Message, SliceClosed, TickBlock
+from schemas import BarBlock, TickBlock
 from streams import tracing
-from streams.broker import MAX_RECORD_BYTES, Broker, Reader, Transactions, partition_of
+from streams.broker import Broker, Reader, Transactions
 from streams.clock import Clock
 from streams.counts import Counts
 from streams.dead_letters import HANDLER, Refusal, dead_letter
-from streams.errors import DecodeError, HandlerError, Misplaced, Oversized, RecordTooLarge
-from streams.ids import derive_id
+from streams.errors import DecodeError, HandlerError, RecordTooLarge
 from streams.in_hand import IN_HAND, TASK
+from streams.intake import Intake
+from streams.outputs import Follow, Origin, Output, Outputs, records_of
+from streams.processor import Processor
 from streams.progress import Progress, Span
-from streams.record import Envelope, Event, Received, Record, TopicPartition
+from streams.record import Event, Received, Record, TopicPartition
 from streams.serde import Serde
-from streams.slices import Frontier, Work
+from streams.slices import Frontier, SliceInbox, Work
+from streams.snapshots import Snapshots
 from streams.state import State, StateTable
-from streams.topics import DEAD_LETTER_SUFFIX, key_of, topic, topic_of
+from streams.topics import DEAD_LETTER_SUFFIX, topic
 
 log = logging.getLogger("finagent.task")
 MAX_WAITING = 20_000
-"""Records held back before market data is paused."""
+"""Records held back before inputs are paused that bring nothing which is waited for."""
+MAX_WAITING_BYTES = 64_000_000
+"""The same for the bytes of their values."""
 LOGGED = 10
 """Dead letters of one commit that are logged one by one."""
 COMMIT_S = 0.1
@@ -43,74 +47,6 @@ PASS_S = 1.0
 _BLOCKS = (TickBlock, BarBlock)
 CRITICAL_TOPICS = frozenset({"orders", "fills", "results"})
 """A handler that raises on these stops its task: skipping one would corrupt money or hang a workflow."""
-
-
-@dataclass(frozen=True)
-class Output:
-    """A message that a handler made, before it has an id."""
-
-    message: Message
-    cause: str
-    """Message id of the direct parent."""
-    correlation: str
-    """The run or workflow that it belongs to."""
-    topic: str | None = None
-    """None: the topic of the message's type."""
-    key: str | None = None
-    """None: the field that the topic is keyed by."""
-    partition: int | None = None
-    """None: the key's."""
-    message_id: str | None = None
-    """None: derived from the cause, the pool, the message's type and key, and its position among such results."""
-
-
-Follow = Callable[[Sequence[int]], Sequence[Output]]
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """What one piece of work led to."""
-
-    first: Sequence[Output] = ()
-    follow: Follow | None = None
-    """Makes the rest from the offsets of the first, within the same transaction."""
-    left: Sequence[Event] = ()
-    """Events of the work that are not handled yet; the inbox hands them over again."""
-
-
-class Inbox(Protocol):
-    """Decides what may be handled when."""
-
-    def offer(self, event: Event) -> None:
-        """Take one record in."""
-        ...
-
-    def next(self) -> Work | None:
-        """Return what may be handled now."""
-        ...
-
-
-class Processor(Protocol):
-    """A pool's decisions, as the task loop sees them."""
-
-    pool: str
-    """Names tasks, changelog and sources of messages."""
-    owned: tuple[str, ...]
-    """Topics of which the task reads its own partition."""
-    broadcast: tuple[str, ...]
-    """Topics of which the task reads every partition."""
-
-    def inbox(self, task: Task) -> Inbox:
-        """Make the inbox once the task's state is restored."""
-        ...
-
-    async def process(self, work: Work, task: Task) -> Outputs:
-        """Handle a piece of work; raise HandlerError where a handler raised."""
-        ...
-
-    def due(self, task: Task) -> Sequence[Output]:
-        """Return what timers that are due lead to."""
-        ...
 
 
 class TaskMeta(State):
@@ -142,6 +78,8 @@ class Task:
     """Work whose handler raised, with the reason: it is dead-lettered when met again."""
     poll_s: float = 0.2
     counts: Counts = field(default_factory=Counts)
+    snapshots: Snapshots | None = None
+    """Shorten the restoring of its state; None: the whole changelog is read."""
     working_since: float | None = None
     """When the piece of work in hand was begun, by time.monotonic(); None between pieces of work."""
 
@@ -152,15 +90,19 @@ class Task:
 
     async def run(self) -> None:
         """Own the task until stop is set; work whose handler raised is set aside and the task starts over."""
-        while not self.stop.is_set():
-            try:
-                await self._own()
-            except HandlerError as error:
-                self.counts.errors[error.topic] = self.counts.errors.get(error.topic, 0) + 1
-                if error.topic in CRITICAL_TOPICS:
-                    raise
-                log.error("%s: %s", self.id, error)
-                self.poisoned[error.poison] = str(error)
+        try:
+            while not self.stop.is_set():
+                try:
+                    await self._own()
+                except HandlerError as error:
+                    self.counts.errors[error.topic] = self.counts.errors.get(error.topic, 0) + 1
+                    if error.topic in CRITICAL_TOPICS:
+                        raise
+                    log.error("%s: %s", self.id, error)
+                    self.poisoned[error.poison] = str(error)
+        finally:
+            if self.snapshots is not None:
+                await self.snapshots.stop()
 
     async def _own(self) -> None:
         TASK.set(self.id)
@@ -169,13 +111,13 @@ class Task:
         tracer = tracing.installed()
         self._trace = tracing.TaskTrace(tracer, self.processor.pool, self.id) if tracer else None
         async with self.broker.transactions(self.id) as transactions:
-            self.states = StateTable(self.processor.pool, self.partition, self.serde)
-            await self.states.restore(self.broker)
+            await self._restore()
             self.meta = self.states.get(TaskMeta, "task")
             self._progress = Progress(self.meta.done_ahead)
             self._letters: list[Record] = []
             self._fresh: tuple[dict[str, int], dict[str, int]] = ({}, {})
             self._causes: dict[str, Received] = {}
+            self._intake = Intake(self.processor, self.partitions, self.serde)
             inputs = await self._inputs()
             start = {**await self.broker.beginnings(inputs), **await self.broker.committed(self.id, inputs)}
             self._inbox = self.processor.inbox(self)
@@ -185,6 +127,13 @@ class Task:
                 self.on_commit(self)
                 while not self.stop.is_set():
                     await self._turn(reader, transactions, inputs)
+
+    async def _restore(self) -> None:
+        self.states = StateTable(self.processor.pool, self.partition, self.serde, sealed=self.snapshots is not None)
+        if self.snapshots is not None:
+            await self.snapshots.restore(self.states, self.broker)
+        else:
+            await self.states.restore(self.broker)
 
     async def _inputs(self) -> list[TopicPartition]:
         topics = await self.broker.topics()
@@ -210,6 +159,8 @@ class Task:
         passed = self._passed is not None and time.monotonic() > self._passed + PASS_S
         if batch or self._letters or self._settled or passed:
             await self._commit(transactions, reader, inputs, batch, None)
+        if self.snapshots is not None:
+            self.snapshots.offer(self.states)
         self._throttle(reader, inputs)
 
     _settled = False
@@ -250,7 +201,7 @@ class Task:
     def _receive(self, record: Received) -> None:
         if not self._progress.seen(record):
             return
-        if self._is_for_others(record):
+        if self._intake.is_for_others(record):
             self._pass_over(record)
             return
         raised = self.poisoned.get(("record", record.topic, record.partition, record.offset))
@@ -258,7 +209,7 @@ class Task:
             self._refuse(record, raised, HANDLER)
             return
         try:
-            event = self._decode(record)
+            event = self._intake.decode(record)
         except DecodeError as error:
             self._refuse(record, str(error), error.kind)
             return
@@ -270,27 +221,6 @@ class Task:
     def _pass_over(self, record: Received) -> None:
         self._progress.done(record)
         self._passed = self._passed or time.monotonic()
-
-    def _decode(self, record: Received) -> Event:
-        if (size := record.size) > MAX_RECORD_BYTES:
-            raise Oversized(f"{size} bytes, expected at most {MAX_RECORD_BYTES}")
-        message = self.serde.decode(record.value)
-        on = topic(record.topic)
-        if type(message) not in on.types:
-            raise Misplaced(f"{type(message).__name__} does not belong on {record.topic}")
-        event = Event(message, Envelope.from_headers(record.headers), record)
-        if not isinstance(message, SliceClosed):  # every partition has its own
-            check_key(record, record.partition, message, self.partitions[on.family])
-        return event
-
-    def _is_for_others(self, record: Received) -> bool:
-        """Return whether the processor names whom a topic's records are addressed to, and this one is not for it."""
-        only = getattr(self.processor, "only", {}).get(record.topic)
-        if only is None:
-            return False
-        field, values = only
-        value = self.serde.peek(record.value, field)
-        return value is not None and value not in values
 
     def _refuse(self, record: Received, reason: str, kind: str) -> None:
         """Set a record aside; of a topic that every task reads, the owner of its partition writes the letter.
@@ -337,20 +267,24 @@ class Task:
     ) -> None:
         offsets = {place: self._progress.low_water(place, reader.position(place)) for place in inputs}
         self.states.get(TaskMeta, "task").done_ahead = self._progress.done_ahead()
+        changes: list[Record] = []
 
         def then(placed: Sequence[int]) -> list[Record]:
             followers = self._records(follow(placed), "follow") if follow else []
-            return [*followers, *self.states.changes(), *self._letters]
+            changes.extend(self.states.changes())
+            return [*followers, *self._letters, *changes]
 
         began = time.monotonic()
         try:
-            await transactions.commit(records, offsets, then)
+            placed = await transactions.commit(records, offsets, then)
         except RecordTooLarge as error:
             self.counts.aborted += 1
             raise self._blamed(error) from error
         except BaseException:
             self.counts.aborted += 1
             raise
+        if changes:
+            self.states.committed(placed[-1])
         self._causes = {}
         self.counts.commits.add(time.monotonic() - began)
         self.counts.committed(*self._fresh, [letter.topic.removesuffix(DEAD_LETTER_SUFFIX) for letter in self._letters])
@@ -370,56 +304,20 @@ class Task:
         return HandlerError(f"{record.place} led to {error}", topic=record.topic, poison=poison)
 
     def _records(self, outputs: Iterable[Output], *stage: str) -> list[Record]:
-        """Make records; stage tells apart what one cause led to at different stages of a commit."""
-        counts: dict[tuple[str, ...], int] = {}
-        return [self._record(output, counts, stage) for output in outputs]
-
-    def _record(self, output: Output, counts: dict[tuple[str, ...], int], stage: tuple[str, ...]) -> Record:
-        message, pool = output.message, self.processor.pool
-        name, key, message_id = addressed(output, pool, counts, *stage)
-        now, frontier = self.clock.now(), self.meta.frontier
-        envelope = Envelope(
-            message_id=message_id,
-            type=type(message).__name__,
-            source=pool,
-            ts_init=now,
-            correlation_id=output.correlation,
-            causation_id=output.cause,
-            slice=frontier.slice if frontier.slice >= 0 else None,
-            traceparent=self._trace.traceparent(output) if self._trace is not None else None,
-        )
-        return Record(name, key, self.serde.encode(message), envelope.headers(), output.partition, now // 1_000_000)
+        origin = Origin(self.processor.pool, self.clock, self.meta.frontier.slice, self._trace)
+        return records_of(outputs, origin, self.serde, *stage)
 
     def _throttle(self, reader: Reader, inputs: Sequence[TopicPartition]) -> None:
-        data = [place for place in inputs if place.topic in ("ticks", "bars")]
-        if data and self._progress.waiting > MAX_WAITING:
-            reader.pause(data)
-        elif data:
-            reader.resume(data)
-
-
-def check_key(record: Received, partition: int, message: Message, partitions: int) -> None:
-    """Raise Misplaced for a record under another key, or on another partition of so many, than its message's."""
-    has_own = hasattr(message, topic(record.topic).key) or isinstance(message, KillSwitchSet)
-    key = key_of(record.topic, message) if has_own else record.key
-    if record.key != key or record.odd_key is not None:
-        raise Misplaced(f"the key is {record.key!r}, expected {key!r}")
-    if not topic(record.topic).spread and (own := partition_of(key, partitions)) != partition:
-        raise Misplaced(f"the key {key!r} belongs to partition {own} of {record.topic}, not {partition}")
+        """Hold memory flat while much waits, and go on reading what it waits for."""
+        waiting, inbox = self._progress, self._inbox
+        paused: list[TopicPartition] = []
+        if waiting.waiting > MAX_WAITING or waiting.waiting_bytes > MAX_WAITING_BYTES:
+            owned = [place for place in inputs if place.topic in self.processor.owned]
+            paused = inbox.ahead(inputs) if isinstance(inbox, SliceInbox) else owned
+        reader.pause(paused)
+        reader.resume([place for place in inputs if place not in paused])
 
 
 def _of_own(follow: Follow | None, before: int) -> Follow | None:
     """Return a follow that is given the offsets of its own first outputs, which stand behind others in the batch."""
     return None if follow is None else lambda placed: follow(placed[before:])
-
-
-def addressed(output: Output, pool: str, counts: dict[tuple[str, ...], int], *stage: str) -> tuple[str, str, str]:
-    """Return an output's topic, key and message id; counts tell results of one cause apart and are carried along."""
-    message = output.message
-    name = output.topic or topic_of(type(message)).name
-    key = output.key if output.key is not None else key_of(name, message)
-    if output.message_id is not None:
-        return name, key, output.message_id
-    apart = (output.cause, type(message).__name__, str(getattr(message, "run_id", "")), key)
-    counts[apart] = index = counts.get(apart, -1) + 1
-    return name, key, derive_id(apart[0], pool, *apart[1:], index, *stage)

@@ -17,7 +17,7 @@ from streams.record import Event
 from streams.slices import Phase, Work
 
 if TYPE_CHECKING:
-    from streams.task import Output
+    from streams.outputs import Output
 
 Attributes = Mapping[str, str | int]
 REMEMBERED = 20_000

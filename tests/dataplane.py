@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -127,6 +127,10 @@ class Plane:
     async def create(self) -> None:
         kinds = [kind for pool in self.pools for kind in kinds_of(pool)]
         await create_topology(self.broker, self.partitions, kinds)
+
+    def feeding(self) -> AbstractAsyncContextManager[Feed]:
+        """Open the feed alone."""
+        return Feed.open(self.broker, self.partitions, self.clock, SERDE)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Plane]:

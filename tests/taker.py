@@ -16,11 +16,12 @@ from streams.clock import ManualClock
 from streams.dead_letters import Letter
 from streams.errors import HandlerError
 from streams.letters import Wanted, letters
+from streams.outputs import Output, Outputs
 from streams.record import Envelope, Record, TopicPartition
 from streams.serde import Serde
 from streams.slices import Work
 from streams.state import State
-from streams.task import Output, Outputs, Task
+from streams.task import Task
 from streams.topics import changelog, dead_letters, key_of, topic
 from tests.unit.schemas.example_messages import example
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from agents.memory.availability import unavailable
+from agents.memory.availability import Availability
 from agents.memory.entry import Entry, Says, entry_of
 from agents.memory.keys import OFFSETS, OWNER, ROOT, event_key, topic_key
 from agents.memory.latest import keys_of, stored, updated
@@ -60,6 +60,8 @@ class MemoryAgent:
     state: Literal["starting", "standby", "active", "unavailable"] = "starting"
     reason: str = ""
     """Why it is unavailable."""
+    availability: Availability = field(default_factory=Availability)
+    """Says so, for the whole process."""
     _holder: bytes = field(default_factory=lambda: uuid.uuid4().hex.encode())
     _offsets: bytes | None = None
     _positions: dict[TopicPartition, int] = field(default_factory=dict)
@@ -93,8 +95,7 @@ class MemoryAgent:
         return {f"{place.topic}:{place.partition}": end - self._positions[place] for place, end in ends.items()}
 
     def _lost(self, error: StoreError) -> None:
-        if self.state != "unavailable":
-            unavailable(error)
+        self.availability.lost("memory agent", error)
         self.state, self.reason = "unavailable", str(error)
 
     async def _own(self, stop: asyncio.Event) -> None:
@@ -102,6 +103,7 @@ class MemoryAgent:
             if self.state != "standby":
                 log.info("another memory agent is at work; standing by")
             self.state, self.reason, self._positions = "standby", "", {}
+            self.availability.back("memory agent")
             if await _within(stop, self.lease_s / 4):
                 return
         places = await self.places()
@@ -111,6 +113,7 @@ class MemoryAgent:
             if self.state != "active":
                 log.info("the memory agent is at work; it holds %d events", len(shelf))
             self.state, self.reason = "active", ""
+            self.availability.back("memory agent")
             await self._follow(reader, places, shelf, stop)
         await self._apply(Changes(delete=[OWNER]))
 

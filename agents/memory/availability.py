@@ -10,7 +10,19 @@ log = logging.getLogger("FinAgentOrchestrator")
 UNAVAILABLE = "Memory agent unavailable, running without persistence"
 
 
-def unavailable(error: StoreError) -> None:
-    """Warn that there is no memory for now; the reason stands in the next line of the log."""
-    log.warning(UNAVAILABLE)
-    log.info("%s", error)
+class Availability:
+    """Whether a process has its memory: an outage is told once, whoever of the process meets it first."""
+
+    def __init__(self) -> None:
+        self._without: set[str] = set()
+
+    def lost(self, who: str, error: StoreError) -> None:
+        """Warn that there is no memory for now; the reason stands in the next line of the log."""
+        if not self._without:
+            log.warning(UNAVAILABLE)
+            log.info("%s", error)
+        self._without.add(who)
+
+    def back(self, who: str) -> None:
+        """Note that one of those who lost it has it again; once all have, the next outage is told again."""
+        self._without.discard(who)

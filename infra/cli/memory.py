@@ -23,7 +23,7 @@ from orchestrator import remembering
 from orchestrator.heartbeat import beat, beat_process
 from orchestrator.load import MemoryWatch
 from orchestrator.settings import Settings
-from orchestrator.wiring import kinds_of, partitions_of, store_of
+from orchestrator.wiring import kinds_of, partitions_of, snapshots_of, store_of
 from streams.clock import WallClock
 from streams.errors import ConfigError
 from streams.host import Host
@@ -138,10 +138,14 @@ async def _keep(settings: Settings, stop: asyncio.Event) -> None:
         broker, serde = await speaking(settings, broker, None, [kind.name for kind in kinds], stop, PATIENCE_S)
         kept = store_of(settings)
         agent = remembering.memory_agent(settings.memory, broker, kept, clock, serde)
-        host = Host(broker, kinds, partitions_of(settings), clock, serde, stop=stop)
+        snapshots = snapshots_of(settings, store)
+        host = Host(broker, kinds, partitions_of(settings), clock, serde, stop=stop, snapshots=snapshots)
+        told = agent.availability
         beats = [
-            asyncio.create_task(beat(host, store, clock, memory=watch)),
-            asyncio.create_task(beat_process("memory", lambda: agent.handled, store, clock, stop, lag=agent.behind)),
+            asyncio.create_task(beat(host, store, clock, memory=watch, availability=told)),
+            asyncio.create_task(
+                beat_process("memory", lambda: agent.handled, store, clock, stop, lag=agent.behind, availability=told)
+            ),
         ]
         work = [asyncio.create_task(host.run()), asyncio.create_task(agent.run(stop))]
         try:

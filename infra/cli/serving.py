@@ -12,7 +12,7 @@ from infra.observability.exposition import own_page
 from orchestrator.heartbeat import Report, beat, report
 from orchestrator.load import MemoryWatch
 from orchestrator.settings import Settings
-from orchestrator.wiring import partitions_of
+from orchestrator.wiring import partitions_of, snapshots_of
 from streams.clock import WallClock
 from streams.host import Host, TaskKind
 
@@ -25,7 +25,8 @@ async def serve(settings: Settings, kinds: Sequence[TaskKind], what: str, stop: 
         await make_topics(settings, broker, kinds, stop, PATIENCE_S)
         broker, serde = await speaking(settings, broker, None, [kind.name for kind in kinds], stop, PATIENCE_S)
         clock, watch = WallClock(), MemoryWatch(settings.observability.high_memory_gb)
-        host = Host(broker, kinds, partitions_of(settings), clock, serde, stop=stop)
+        snapshots = snapshots_of(settings, store)
+        host = Host(broker, kinds, partitions_of(settings), clock, serde, stop=stop, snapshots=snapshots)
         beating = asyncio.create_task(beat(host, store, clock, memory=watch))
         log.info("%s runs on %s", what, settings.kafka.bootstrap)
 

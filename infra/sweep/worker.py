@@ -8,9 +8,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from infra.sweep.processes import Result, Workers
 from schemas import RunBacktest
 from streams.host import TaskKind
+from streams.outputs import Output, Outputs
+from streams.processor import Inbox
 from streams.record import Event
 from streams.slices import Work
-from streams.task import Inbox, Output, Outputs, Task
+from streams.task import Task
 
 NAME = "backtests"
 

@@ -37,6 +37,14 @@ async def test_outputs_and_offsets_are_committed_together(broker: Broker, whole:
     assert await whole.values(2, OUT) == [b"1", b"2"]
 
 
+async def test_offsets_may_be_committed_under_the_group_of_another_name(broker: Broker) -> None:
+    async with broker.transactions(TASK, group="execution") as transactions:
+        await transactions.commit([], {IN: 7})
+    async with broker.transactions(TASK):
+        assert await broker.committed("execution", [IN]) == {IN: 7}
+        assert await broker.committed(TASK, [IN]) == {}
+
+
 async def test_follow_sees_where_the_first_records_stand(broker: Broker, whole: Whole) -> None:
     await broker.publish([out(b"before")])
     seen: list[Sequence[int]] = []
@@ -48,7 +56,8 @@ async def test_follow_sees_where_the_first_records_stand(broker: Broker, whole: 
     async with broker.transactions(TASK) as transactions:
         first = [out(b"1"), Record(OUT.topic, "b", b"elsewhere", partition=1), out(b"2")]
         placed = await transactions.commit(first, {IN: 1}, follow)
-    assert seen == [placed] == [[1, 0, 2]]
+    assert seen == [[1, 0, 2]]
+    assert placed == [1, 0, 2, 0, 3], "of the records, then of what followed"
     assert await whole.values(1, REFERENCES) == [b"[1, 0, 2]"]
     found = {record.offset: record.value for record in await whole.until(4, OUT)}
     assert found == {0: b"before", 1: b"1", 2: b"2", 3: b"follower"}

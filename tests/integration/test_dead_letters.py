@@ -25,11 +25,11 @@ from streams.errors import ConfigError, Fenced, MissingData, RecordTooLarge
 from streams.kafka_broker import KafkaBroker, KafkaOptions
 from streams.letters import Wanted, letter_at, letters, place_of
 from streams.memory_broker import MemoryBroker
+from streams.outputs import Output
 from streams.reading import read_whole
 from streams.record import Received, Record, TopicPartition
 from streams.redrive import REDRIVE, Marks, Redrive, Verdict, verdict_on
 from streams.serde import Serde, single_object
-from streams.task import Output
 from tests.taker import NOW, Taker, letters_on, made, make_topics, record_of, run_through, signal, taken, task_of
 
 SIGNALS = "signals"

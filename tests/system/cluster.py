@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,8 +46,10 @@ class Cluster:
 
 
 @asynccontextmanager
-async def cluster(settings: Settings, folder: Path, leave_out: Sequence[str] = ()) -> AsyncIterator[Cluster]:
-    """Start the orchestrator and the pools, those left out excepted."""
+async def cluster(
+    settings: Settings, folder: Path, leave_out: Sequence[str] = (), **variables: str
+) -> AsyncIterator[Cluster]:
+    """Start the orchestrator and the pools, those left out excepted; variables: more of their environment."""
     environment = {
         "FINAGENT_KAFKA__BOOTSTRAP": settings.kafka.bootstrap,
         "FINAGENT_KAFKA__PREFIX": settings.kafka.prefix,
@@ -55,6 +57,7 @@ async def cluster(settings: Settings, folder: Path, leave_out: Sequence[str] = (
         "FINAGENT_KAFKA__PARTITIONS__INSTRUMENT": str(settings.kafka.partitions.instrument),
         "FINAGENT_KAFKA__PARTITIONS__WORKFLOW": str(settings.kafka.partitions.workflow),
         "FINAGENT_REDIS__URL": settings.redis.url,
+        **variables,
     }
     client = FinAgentOrchestrator(settings=settings)
     await client.initialize()
@@ -115,3 +118,19 @@ async def run(
 def decisions(events: Sequence[Event]) -> dict[str, bytes]:
     """Return what was decided, by message id: the bytes that tell of it."""
     return {f"{event.record.topic} {event.envelope.message_id}": event.record.value or b"" for event in events}
+
+
+async def until(holds: Callable[[], bool], what: str) -> None:
+    """Wait for what another process does."""
+    try:
+        async with asyncio.timeout(READY_S):
+            while not holds():  # noqa: ASYNC110 - another process has no event
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise AssertionError(f"never came: {what}") from None
+
+
+def lines(system: Cluster, name: str, *words: str) -> list[str]:
+    """Return the lines of a process's log that have all the words."""
+    text = system.children.log(name).read_text(errors="replace")
+    return [line for line in text.splitlines() if all(word in line for word in words)]

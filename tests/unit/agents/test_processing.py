@@ -290,13 +290,13 @@ class Flaky(MemoryBroker):
         self.failed: list[str] = []
 
     def commit(
-        self, task: tuple[str, int], records: Sequence[Record], offsets: Offsets, follow: Follow | None
+        self, task: tuple[str, int], group: str, records: Sequence[Record], offsets: Offsets, follow: Follow | None
     ) -> list[int]:
         self.failing[task[0]] = left = self.failing.get(task[0], 0) - 1
         if left == 0 and not self.written:
             self.failed.append(task[0])
             raise BrokerError("gone before the commit")
-        placed = super().commit(task, records, offsets, follow)
+        placed = super().commit(task, group, records, offsets, follow)
         if left == 0:
             self.failed.append(task[0])
             raise BrokerError("gone after the commit")

@@ -10,11 +10,14 @@ from streams.clock import ManualClock
 from streams.dead_letters import REASON
 from streams.errors import HandlerError
 from streams.memory_broker import MemoryBroker
+from streams.outputs import Output, Outputs
 from streams.record import Envelope, Event, Received, Record, TopicPartition
 from streams.serde import Serde
 from streams.slices import Work
+from streams.snapshots import SnapshotPolicy, Snapshots
 from streams.state import State
-from streams.task import Output, Outputs, Task
+from streams.store import MemoryStore
+from streams.task import Task
 from streams.topics import changelog, dead_letters
 from tests.unit.schemas.example_messages import example
 
@@ -121,9 +124,13 @@ def committed(broker_: MemoryBroker, place: TopicPartition) -> int:
     return broker_._committed[f"{POOL}.0"].get(place, 0)
 
 
-async def run_through(broker_: MemoryBroker, processor: Counter | None = None) -> Task:
-    """Run a task until it has committed all signals."""
+async def run_through(
+    broker_: MemoryBroker, processor: Counter | None = None, store: MemoryStore | None = None
+) -> Task:
+    """Run a task until it has committed all signals; with a store it keeps snapshots there, as often as it can."""
     made = task(broker_, processor)
+    if store is not None:
+        made.snapshots = Snapshots(SnapshotPolicy(store, 0.0), made.id)
     await run_until(made, lambda: committed(broker_, SIGNALS) == len(broker_.partition_log(SIGNALS)))
     return made
 

@@ -10,9 +10,10 @@ from streams.counts import Counts, Histogram
 from streams.errors import BrokerError, HandlerError
 from streams.in_hand import IN_HAND, TASK
 from streams.memory_broker import MemoryBroker
+from streams.outputs import Outputs
 from streams.record import Event, Record, TopicPartition
 from streams.slices import Work
-from streams.task import Outputs, Task
+from streams.task import Task
 from tests.unit.streams.task_pool import (
     FILLS,
     SIGNALS,

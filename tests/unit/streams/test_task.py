@@ -1,6 +1,7 @@
 """The task loop: outputs, state and input offsets are one commit, and a restart neither loses nor doubles."""
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -9,8 +10,10 @@ from schemas import StateSaved
 from streams.broker import Follow, Offsets
 from streams.errors import BrokerError, Fenced
 from streams.memory_broker import MemoryBroker
+from streams.outputs import Output, Outputs
 from streams.record import Envelope, Event, Record, TopicPartition
-from streams.task import Output, Outputs, Task, TaskMeta
+from streams.store import MemoryStore
+from streams.task import Task, TaskMeta
 from streams.topics import changelog
 from tests.unit.streams.task_pool import (
     POOL,
@@ -80,25 +83,27 @@ class Breaking(MemoryBroker):
         self._left, self._written = nth, written
 
     def commit(
-        self, task: tuple[str, int], records: Sequence[Record], offsets: Offsets, follow: Follow | None
+        self, task: tuple[str, int], group: str, records: Sequence[Record], offsets: Offsets, follow: Follow | None
     ) -> list[int]:
         self._left -= 1
         if self._left == 0 and not self._written:
             raise BrokerError("gone before the commit")
-        placed = super().commit(task, records, offsets, follow)
+        placed = super().commit(task, group, records, offsets, follow)
         if self._left == 0:
             raise BrokerError("gone before the answer")
         return placed
 
 
-async def bytes_after(nth: int, *, written: bool) -> list[tuple[bytes | None, object]]:
+async def bytes_after(
+    nth: int, *, written: bool, store: MemoryStore | None = None
+) -> list[tuple[bytes | None, object]]:
     log = Breaking(await broker(), nth, written=written)
     for start in (0, 2, 4):
         await log.publish(signals([start, 13.0], start))
         try:
-            await run_through(log)
+            await run_through(log, store=store)
         except BrokerError:
-            await run_through(log)
+            await run_through(log, store=store)
     return [(each.value, tuple(each.headers)) for each in log.partition_log(RISK)]
 
 
@@ -106,6 +111,27 @@ async def bytes_after(nth: int, *, written: bool) -> list[tuple[bytes | None, ob
 @pytest.mark.parametrize("written", [True, False])
 async def test_a_broker_that_fails_at_any_commit_changes_nothing(nth: int, written: bool) -> None:
     assert await bytes_after(nth, written=written) == await bytes_after(0, written=False)
+
+
+@pytest.mark.parametrize("nth", range(1, 7))
+@pytest.mark.parametrize("written", [True, False])
+async def test_nor_does_it_with_snapshots(nth: int, written: bool) -> None:
+    store = MemoryStore()
+    assert await bytes_after(nth, written=written, store=store) == await bytes_after(0, written=False)
+    assert await store.scan("") == [f"snapshot:{POOL}.0"]
+
+
+async def test_a_restart_reads_only_what_follows_its_snapshot(caplog: pytest.LogCaptureFixture) -> None:
+    log, store = await broker(), MemoryStore()
+    for number in range(20):
+        await log.publish(signals([1.0], number))
+        await run_through(log, store=store)
+    assert reasons(log) == [str(number) for number in range(1, 21)]
+    with caplog.at_level(logging.INFO):
+        made = await run_through(log, store=store)
+    assert made.states.records_read < 10 < len(log.partition_log(CHANGELOG))
+    assert f"{POOL}.0: restored from a snapshot and {made.states.records_read} records" in caplog.text
+    assert made.states.get(TaskMeta, "task").handled == {"signals": 20}
 
 
 async def test_an_older_owner_is_fenced() -> None:
