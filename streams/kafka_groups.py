@@ -3,13 +3,16 @@
 The partitions of one topic are shared so that as few as possible move. A member with an instance id (KIP-345) that is
 killed and started again within the session timeout takes its partitions back without a rebalance. aiokafka sends that
 id when it joins, not with its heartbeats; so two processes of one id would take each other's place for ever, each told
-that its membership had lapsed. Here heartbeats carry it, and the older process is told why it has to end.
+that its membership had lapsed. Here heartbeats carry it. A member may also lose its place to itself, where the answer
+to its joining was lost; so it joins again, and only who loses it again and again, the older of two, has to end.
 """
 
 from __future__ import annotations
 
 import asyncio
 import struct
+import time
+from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -25,8 +28,10 @@ from streams.broker import Assigned
 from streams.errors import ConfigError
 from streams.sharing import shares
 
-FENCED_INSTANCE_ID = 82
-"""Kafka's error code for a member whose instance id another one has taken."""
+FENCED_INSTANCE_ID, UNKNOWN_MEMBER_ID = 82, 25
+"""Kafka's error codes for a member whose instance id another one has taken, and for one that is to join again."""
+LOSSES, LOSSES_S = 3, 60.0
+"""A member that lost its place so often within so many seconds has a rival."""
 
 
 class Sharing(AbstractPartitionAssignor):  # type: ignore[misc]
@@ -81,6 +86,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         self._error: BaseException | None = None
         self._left = False
         self._telling: set[asyncio.Task[None]] = set()
+        self._lost: deque[float] = deque(maxlen=LOSSES)
 
     def guard(self) -> None:
         """Send the instance id with each heartbeat, and learn of its loss; call it once the consumer has started."""
@@ -94,13 +100,20 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
                     request = InstanceHeartbeat(*member, self._instance_id)
                 response = await sent(request)
                 if response.error_code == FENCED_INSTANCE_ID:
-                    self._error = ConfigError(
-                        f"another process has taken kafka.instance_id {self._instance_id!r} in the group "
-                        f"{coordinator.group_id}: give each process an id of its own"
-                    )
+                    self._lose(coordinator.group_id)
+                    response.error_code = UNKNOWN_MEMBER_ID
                 return response
 
             coordinator._send_req = send
+
+    def _lose(self, group: str) -> None:
+        now = time.monotonic()
+        self._lost.append(now)
+        if len(self._lost) == LOSSES and now - self._lost[0] < LOSSES_S:
+            self._error = ConfigError(
+                f"another process has taken kafka.instance_id {self._instance_id!r} in the group {group}: give each "
+                "process an id of its own"
+            )
 
     async def on_partitions_revoked(self, revoked: Any) -> None:
         """Go on: aiokafka gives up all before each rebalance, but most comes back, and a new owner fences the old."""

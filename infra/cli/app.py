@@ -12,6 +12,7 @@ import typer
 from infra.cli.actor import actor
 from infra.cli.backtest import backtest, check
 from infra.cli.broker import broker
+from infra.cli.chaos import chaos
 from infra.cli.demo import demo
 from infra.cli.dlq import dlq
 from infra.cli.evaluate import evaluate
@@ -83,6 +84,7 @@ COMMANDS: Sequence[Callable[..., None]] = (
     trace,
     train,
     actor,
+    chaos,
 )
 for command in COMMANDS:
     app.command()(command)

@@ -30,7 +30,7 @@ _LOG4J = Path(__file__).with_name("log4j2.xml")
 
 def launch(folder: Path, state: KafkaState, down: Sequence[Node], timeout_s: float) -> KafkaState:
     """Start the brokers that are down, and return the cluster's state once all brokers serve."""
-    command = _java_command()
+    command = java_command()
     taken = not become_free([port for node in down for port in node.ports])
     if taken and len(down) == len(state.nodes):
         down = new_nodes(len(down), secure=state.security is not None)
@@ -70,8 +70,9 @@ def _serves(folder: Path, state: KafkaState, node: Node) -> bool:
     return broker_ids(f"{HOST}:{node.certificate_port}", security=keys.admin()) == everyone
 
 
-def _java_command() -> list[str]:
-    options = [*os.environ.get(JVM_OPTIONS, _QUICK).split(), *_JVM]
+def java_command(*more: str) -> list[str]:
+    """Return how Kafka's classes are run, their name to be added; more options of the JVM go before the defaults."""
+    options = [*os.environ.get(JVM_OPTIONS, _QUICK).split(), *_JVM, *more]
     return [find_java(), *options, f"-Dlog4j2.configurationFile={_LOG4J.as_uri()}", "-cp", f"{cached_jars()}/*"]
 
 
@@ -85,9 +86,13 @@ def _prepare(folder: Path, state: KafkaState, command: list[str]) -> None:
         home(folder, node).mkdir(exist_ok=True)
         properties = server_properties(node, state.nodes, state.keys)
         write_private(home(folder, node) / "server.properties", properties.encode())
-    homes = [home(folder, node) for node in state.nodes]
+    format_storage([home(folder, node) for node in state.nodes], state.cluster_id, command)
+
+
+def format_storage(homes: Sequence[Path], cluster_id: str, command: Sequence[str]) -> None:
+    """Format the storage of brokers that never ran; their server.properties stand in their homes."""
     fresh = [path for path in homes if not (path / "data" / "meta.properties").exists()]
-    tool = [*command, "kafka.tools.StorageTool", "format", "-t", state.cluster_id, "-c", "server.properties"]
+    tool = [*command, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", "server.properties"]
     with ThreadPoolExecutor(len(homes)) as threads:
         list(threads.map(partial(_format, tool), fresh))
 

@@ -1,0 +1,1 @@
+"""Break a running system on purpose, by a seed, and hold what it decided against the undisturbed run."""
