@@ -13,7 +13,6 @@ from streams.broker import partition_of
 from streams.errors import ConfigError
 from streams.record import rfc3339
 
-SYMBOLS = tuple(f"SYN{number:02d}" for number in range(20))
 PARTITIONS = 4
 """Of accounts, of instruments and of workflows: with two processes of each pool, each owns two tasks."""
 ACCOUNTS = PARTITIONS
@@ -24,7 +23,6 @@ _MINUTE_NS = 60_000_000_000
 _TRADES = 4
 """In each bar."""
 _WALK = Walk(volatility=4e-4, noise=2e-3, max_lots=20_000)
-_SHARE = len(SYMBOLS) // ACCOUNTS
 
 
 @dataclass(frozen=True)
@@ -34,6 +32,11 @@ class Market:
     seed: int
     instruments: tuple[Instrument, ...]
     slices: tuple[tuple[Bar, ...], ...]
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Return the instruments' symbols."""
+        return tuple(each.instrument_id.rpartition(".")[0] for each in self.instruments)
 
     @property
     def source(self) -> str:
@@ -46,20 +49,21 @@ class Market:
         return tuple(rows[0].ts_event for rows in self.slices)
 
 
-def market_of(seed: int, slices: int) -> Market:
-    """Return so many slices of one-minute bars of every symbol."""
-    if slices < 1:
-        raise ConfigError(f"slices is {slices}, expected at least 1")
-    instruments = synthetic_instruments(SYMBOLS, _WALK)
-    blocks = synthetic_ticks(SYMBOLS, slices * _TRADES, seed=seed, start_ns=_START_NS, walk=_WALK)
-    prices: dict[str, list[float]] = {each.instrument_id: [] for each in instruments}
-    sizes: dict[str, list[float]] = {each.instrument_id: [] for each in instruments}
+def market_of(seed: int, slices: int, instruments: int) -> Market:
+    """Return so many slices of one-minute bars, one of each instrument."""
+    if slices < 1 or instruments < 2 * ACCOUNTS:
+        raise ConfigError(f"{slices} slices of {instruments} bars, expected at least 1 of {2 * ACCOUNTS}")
+    symbols = tuple(f"SYN{number:02d}" for number in range(instruments))
+    known = synthetic_instruments(symbols, _WALK)
+    blocks = synthetic_ticks(symbols, slices * _TRADES, seed=seed, start_ns=_START_NS, walk=_WALK)
+    prices: dict[str, list[float]] = {each.instrument_id: [] for each in known}
+    sizes: dict[str, list[float]] = {each.instrument_id: [] for each in known}
     for block in blocks:
         ticks = unpack_ticks(block)
         prices[block.instrument_id] += ticks.price.tolist()
         sizes[block.instrument_id] += ticks.size.tolist()
     bars = [list(_bars(name, prices[name], sizes[name], seed)) for name in prices]
-    return Market(seed, instruments, tuple(zip(*bars, strict=True)))
+    return Market(seed, known, tuple(zip(*bars, strict=True)))
 
 
 def _bars(instrument_id: str, prices: Sequence[float], sizes: Sequence[float], seed: int) -> Iterator[Bar]:
@@ -83,16 +87,18 @@ def _bars(instrument_id: str, prices: Sequence[float], sizes: Sequence[float], s
         )
 
 
-def strategies() -> dict[str, TradingStrategy]:
+def strategies(market: Market) -> dict[str, TradingStrategy]:
     """Return strategies that set targets at every bar, by the account that each trades, one on each partition."""
-    return {named("chaos-account", number): _strategy(number) for number in range(ACCOUNTS)}
+    share = len(market.symbols) // ACCOUNTS
+    shares = [market.symbols[number * share : (number + 1) * share] for number in range(ACCOUNTS)]
+    return {named("chaos-account", number): _strategy(number, symbols) for number, symbols in enumerate(shares)}
 
 
-def _strategy(number: int) -> TradingStrategy:
+def _strategy(number: int, symbols: Sequence[str]) -> TradingStrategy:
     return TradingStrategy(
         strategy_id=f"chaos-{number}",
-        name=f"The strongest two of five, group {number}",
-        symbols=list(SYMBOLS[number * _SHARE : (number + 1) * _SHARE]),
+        name=f"The strongest two of {len(symbols)}, group {number}",
+        symbols=list(symbols),
         lookback_period=3 + number,
         rebalance_frequency="bar",
         parameters={"top": 2, "momentum_threshold": 0.0, "position_size": 0.45},

@@ -40,7 +40,7 @@ async def undisturbed(market: Market, commands: Sequence[Command]) -> Log:
 async def start_runs(client: FinAgentOrchestrator, market: Market) -> None:
     """Publish what is known of the instruments, and start the runs under names that are the same each time."""
     await (await client.feed()).reference_data(market.instruments)
-    for account_id, strategy in strategies().items():
+    for account_id, strategy in strategies(market).items():
         await client.start_strategy(
             strategy, initial_cash=CASH, account_id=account_id, check_history=False, run_id=f"run-{account_id}"
         )

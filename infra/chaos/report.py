@@ -62,6 +62,7 @@ class Report(BaseModel):
     seed: int
     faults: int
     slices: int
+    instruments: int
     data_source: str
     synthetic: bool
     config: dict[str, Any]

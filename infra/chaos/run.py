@@ -42,11 +42,13 @@ class Asked:
     seed: int
     faults: int
     slices: int
+    instruments: int
+    """Of which each slice has a bar."""
 
 
 @dataclass(frozen=True)
 class Input:
-    """All that a run is given; the same for the same seed, faults and slices."""
+    """All that a run is given; the same for what was asked."""
 
     asked: Asked
     market: Market
@@ -60,7 +62,7 @@ class Input:
         rounds = [fault_round(asked.seed, fault.number) for fault in plan]
         rounds += [regular_round(asked.seed, due) for due in (0, *regular_rounds(asked.slices), asked.slices)]
         commands = [command for each in rounds for command in each]
-        return cls(asked, market_of(asked.seed, asked.slices), plan, commands)
+        return cls(asked, market_of(asked.seed, asked.slices, asked.instruments), plan, commands)
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,7 @@ def _report(given: Input, started: datetime, system: _System, counts: Counts) ->
         seed=asked.seed,
         faults=asked.faults,
         slices=asked.slices,
+        instruments=asked.instruments,
         data_source=given.market.source,
         synthetic=True,
         config=dict(supervisor.environment),

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 def chaos(
     seed: Annotated[int, typer.Option(help="Of the market and of the faults.", min=0)] = 7,
     faults: Annotated[int, typer.Option(help="How many; 0 compares an undisturbed cluster.", min=0)] = 12,
-    slices: Annotated[int, typer.Option(help="Of 20 bars each.", min=1)] = 150,
+    slices: Annotated[int, typer.Option(help="Of a bar of each instrument.", min=1)] = 150,
+    instruments: Annotated[int, typer.Option(help="Synthetic ones, shared out among four strategies.", min=8)] = 20,
     folder: Annotated[
         Path | None, typer.Option("--folder", help="Keeps data, logs and report; default: a temporary one.")
     ] = None,
@@ -53,7 +54,7 @@ def chaos(
     configure("WARNING", debug=session.debug)
     place = Folder((folder or Path(tempfile.mkdtemp(prefix="finagent-chaos-"))).resolve())
     place.prepare()
-    asked = Asked(seed, faults, slices)
+    asked = Asked(seed, faults, slices, instruments)
     report = until_stopped(lambda stop: _until(stop, asked, place))
     if report is None:
         raise typer.Exit(INTERRUPTED)

@@ -30,7 +30,8 @@ def show(report: Report) -> None:
 
 def markdown(report: Report) -> str:
     """Return what a document shows of a report."""
-    head = f"`finagent chaos --seed {report.seed} --faults {report.faults} --slices {report.slices}`, {report.started}"
+    asked = f"--seed {report.seed} --faults {report.faults} --slices {report.slices} --instruments {report.instruments}"
+    head = f"`finagent chaos {asked}`, {report.started}"
     found = ", ".join(f"{what} {count}" for what, count in report.verdict.counts().items())
     figures = [
         f"| {kind} | {count} | {p50:.1f} | {p99:.1f} | {longest:.1f} |"

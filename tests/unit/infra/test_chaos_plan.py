@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from infra.chaos.market import ACCOUNTS, PARTITIONS, SYMBOLS, market_of, strategies
+from infra.chaos.market import ACCOUNTS, PARTITIONS, market_of, strategies
 from infra.chaos.plan import BROKER_KINDS, KINDS, plan_of
 from infra.chaos.rounds import fault_round
 from infra.chaos.supervisor import names
@@ -51,17 +51,18 @@ def test_no_faults_no_plan_and_nonsense_is_refused() -> None:
 
 
 def test_the_market_is_the_same_for_a_seed_and_says_that_it_is_synthetic() -> None:
-    market = market_of(7, 30)
-    assert market == market_of(7, 30)
-    assert market != market_of(8, 30)
-    assert [len(rows) for rows in market.slices] == [len(SYMBOLS)] * 30
+    market = market_of(7, 30, 20)
+    assert market == market_of(7, 30, 20)
+    assert market != market_of(8, 30, 20)
+    assert [len(rows) for rows in market.slices] == [20] * 30
     assert all(bar.synthetic and bar.source == "synthetic:seed=7" for rows in market.slices for bar in rows)
     assert list(market.times) == sorted(set(market.times))
 
 
 def test_accounts_and_commands_fall_on_every_partition() -> None:
-    assert len(strategies()) == ACCOUNTS
-    assert {partition_of(account, PARTITIONS) for account in strategies()} == set(range(PARTITIONS))
+    market = market_of(7, 1, 50)
+    assert [len(strategy.symbols) for strategy in strategies(market).values()] == [12] * ACCOUNTS
+    assert {partition_of(account, PARTITIONS) for account in strategies(market)} == set(range(PARTITIONS))
     commands = fault_round(7, 3)
     assert {partition_of(command.workflow_id, PARTITIONS) for command in commands} == set(range(PARTITIONS))
     assert commands == fault_round(7, 3)
