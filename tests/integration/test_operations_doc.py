@@ -70,7 +70,10 @@ def test_its_settings_exist() -> None:
     assert len(named) > 8
     for name in named:
         assert any(key == name or key.startswith(f"{name}.") for key in keys), name
-    [block] = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
+    variables = re.findall(r"FINAGENT_([A-Z]+)__([A-Z_]+)", TEXT)
+    assert {f"{section}.{key}".lower() for section, key in variables} <= set(keys)
+    blocks = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
+    [block] = [each for each in blocks if not each.startswith("env:")]
     assert Settings.from_dict(yaml.safe_load(block)).observability.tracing
 
 
