@@ -80,7 +80,10 @@ async def test_a_learner_and_its_actor_meet(there: World) -> None:
     last, _ = Policy.unpack(policies[-1].weights, policies[-1].sha256)
     np.testing.assert_array_equal(last.layers[0][0], learner.policy().layers[0][0])
     # Random before learning starts; then, in lock-step, by what was learned from the chunk before: two versions of it.
-    assert [each.policy_version for each in chunks] == [0, 0, *range(1, 16, 2)]
+    learned = [0, 0, *range(1, 16, 2)]
+    late = [newest - each.policy_version for newest, each in zip(learned, chunks, strict=True)]
+    # Kafka tells of a commit a moment before it shows what was committed.
+    assert set(late) <= ({0, 1} if isinstance(there.broker, KafkaBroker) else {0}), late
 
 
 async def test_the_same_seed_gives_the_same_run(tmp_path: Path) -> None:

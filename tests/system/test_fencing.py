@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from streams.tail import tail
-from tests.system.cluster import DECISIONS, cluster, decisions, half_year, lines, on, rotation, until
+from tests.system.cluster import DECISIONS, cluster, decisions, half_year, lines, on, rotation
 from tests.system.test_kafka_system import reference
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.timeout(240)]
@@ -35,7 +35,7 @@ async def test_a_process_that_was_paused_past_its_session_writes_nothing_and_goe
                 assert lines(system, "second", "risk.0: restored from")
             finally:
                 paused.send_signal(signal.SIGCONT)
-            await until(lambda: bool(lines(system, "risk", "risk.0 gives way")), "the word that it gave way")
+            # Whatever it was about to write is refused, or the group is quicker and takes the task away.
             system.children.kill("second")
             await feed.publish(slices[60:])
             await followed.slice_done(feed.state.last_slice, client.partitions, 120)
