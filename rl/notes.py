@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -114,9 +116,19 @@ class Notes:
                 )
         return arrays, told
 
-    def diverged(self, error: Diverged) -> None:
-        """Log the warning of a training whose numbers were lost."""
-        warn(diverged(error), self.last.episodes)
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Hold the folder while the training goes on; where its numbers are lost, log the warning.
+
+        Raises ConfigError where the folder is in use, InvalidData where it holds another job's training.
+        """
+        with checkpoint.held(self.job.path):
+            self.check_own()
+            try:
+                yield
+            except Diverged as error:
+                warn(diverged(error), self.last.episodes)
+                raise
 
     def _take_up(self, arrays: Arrays, told: dict[str, Any], steps: int) -> None:
         exam = self.examination

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from rl import checkpoint
 from rl.job import TrainingJob
 from rl.notes import Notes
 from rl.rewards import RewardFunction
 from rl.training import Progress, Training
-from streams.errors import Diverged
 
 SAVING = 0.05
 """Share of a training's time that its checkpoints may take: a full buffer is hundreds of megabytes."""
@@ -39,8 +36,7 @@ class Session:
         Raises ConfigError where the folder is in use, InvalidData where it holds another job's training, and Diverged,
         with the warning, where the numbers are lost.
         """
-        with checkpoint.held(self.job.path), self._watched():
-            self.notes.check_own()
+        with self.notes.at_work():
             yield from self._rounds(stop)
 
     def _rounds(self, stop: Callable[[], bool]) -> Iterator[Progress]:
@@ -57,14 +53,6 @@ class Session:
                 took = time.monotonic() - now
                 due = now + max(self.job.checkpoint_every_s, took / SAVING)
         self.save()
-
-    @contextmanager
-    def _watched(self) -> Iterator[None]:
-        try:
-            yield
-        except Diverged as error:
-            self.notes.diverged(error)
-            raise
 
     def save(self) -> None:
         """Write a checkpoint."""

@@ -25,7 +25,7 @@ from rl.rows import Float32
 from rl.streaming import LEARNER, create_topics
 from rl.training import Progress
 from streams.clock import WallClock
-from streams.errors import Diverged, InvalidData, ServiceError
+from streams.errors import InvalidData, ServiceError
 from streams.topics import POLICIES
 
 log = logging.getLogger("finagent.cli")
@@ -129,47 +129,30 @@ async def learn(
     folder is in use or the log knows the training and it is not to be resumed, InvalidData where the folder holds
     another job's training, and Diverged, with the warning, where the numbers are lost.
     """
-    with checkpoint.held(notes.job.path):
-        notes.check_own()
-        try:
-            return await _learn(notes, command, settings, resume=resume, show=show, stop=stop)
-        except Diverged as error:
-            notes.diverged(error)
-            raise
-
-
-async def _learn(
-    notes: Notes,
-    command: Sequence[str],
-    settings: Settings,
-    *,
-    resume: bool,
-    show: Callable[[], None],
-    stop: asyncio.Event,
-) -> bool:
     job, clock = notes.job, WallClock()
     environment = environment_of(settings) | logins_of(settings, "actor")
-    async with connected(settings, stop, PATIENCE_S) as plain, memory(settings) as store:
-        await make_topics(settings, plain, stop=stop, patience_s=PATIENCE_S)
-        await create_topics(plain, partitions_of(settings)["training"])
-        broker, serde = await speaking(settings, plain, [POLICIES.name], [LEARNER], stop, PATIENCE_S)
-        watched = Watched(notes, show)
-        learner = Learner(
-            broker, _plan(notes), notes.checkpoints, clock, serde, resume=resume, on_progress=watched, store=store
-        )
-        if resume and notes.begun:
-            notes.resume(*_standing(notes))
-        elif resume:
-            log.warning("training %s has no checkpoint yet: it goes on from what the log has", job.training_id)
-        if not notes.examination.points:
-            await watched.look_at(learner.policy())
-        watched.policy = learner.policy
-        with processes(job.path / "logs", environment) as children:
-            actors = Actors(children, command, job.actors)
-            await _together(learner, actors, watched, stop)
-        if notes.examination.points[-1].steps < notes.last.steps:
-            await watched.look_at(learner.policy(), learner.state.algorithm.values)
-        notes.save()
+    with notes.at_work():
+        async with connected(settings, stop, PATIENCE_S) as plain, memory(settings) as store:
+            await make_topics(settings, plain, stop=stop, patience_s=PATIENCE_S)
+            await create_topics(plain, partitions_of(settings)["training"])
+            broker, serde = await speaking(settings, plain, [POLICIES.name], [LEARNER], stop, PATIENCE_S)
+            watched = Watched(notes, show)
+            learner = Learner(
+                broker, _plan(notes), notes.checkpoints, clock, serde, resume=resume, on_progress=watched, store=store
+            )
+            if resume and notes.begun:
+                notes.resume(*_standing(notes))
+            elif resume:
+                log.warning("training %s has no checkpoint yet: it goes on from what the log has", job.training_id)
+            if not notes.examination.points:
+                await watched.look_at(learner.policy())
+            watched.policy = learner.policy
+            with processes(job.path / "logs", environment) as children:
+                actors = Actors(children, command, job.actors)
+                await _together(learner, actors, watched, stop)
+            if notes.examination.points[-1].steps < notes.last.steps:
+                await watched.look_at(learner.policy(), learner.state.algorithm.values)
+            notes.save()
     return notes.share >= 1
 
 
