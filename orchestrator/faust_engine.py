@@ -26,9 +26,11 @@ from streams.clock import Clock, WallClock
 from streams.counts import Counts
 from streams.errors import BrokerError, ConfigError, Fenced
 from streams.in_hand import TASK
-from streams.kafka_denials import DENIED, denial_in, denied
+from streams.kafka_calls import translated
+from streams.kafka_denials import denial_in, denied
 from streams.learning import LearningBroker
 from streams.record import Record, TopicPartition
+from streams.retrying import retried
 from streams.serde import Serde
 from streams.topics import COMMANDS, RESULTS
 
@@ -95,8 +97,11 @@ class FaustEngine:
         return TopicPartition(place.topic.removeprefix(self._prefix), place.partition)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until stop is set; raise what made it impossible to go on, offsets of unfinished work kept back."""
+        """Work until stop is set, again from what is committed where Kafka fails; raise what makes that of no use."""
         TASK.set(POOL)
+        await retried(POOL, lambda: self._session(stop), stop)
+
+    async def _session(self, stop: asyncio.Event) -> None:
         self._lock = asyncio.Lock()  # states have one writer, and none while partitions change hands
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         broker = broker_of(self._settings)
@@ -115,10 +120,9 @@ class FaustEngine:
         ]
         try:
             done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            for end in done:
-                end.result()
-        except DENIED as error:
-            raise denied(error, "WRITE") from error
+            with translated("WRITE"):
+                for end in done:
+                    end.result()
         finally:
             await self._stop(app, ends)
 
@@ -222,8 +226,7 @@ class FaustEngine:
 
     async def _own(self, inputs: Sequence[TopicPartition]) -> None:
         partitions = {place.partition for place in inputs}
-        await self._tasks.take(partitions)
-        await self._table.restore(self._broker, partitions)
+        await self._table.restore(self._broker, await self._tasks.take(partitions))
         self._start = await self._broker.committed(POOL, inputs) if inputs else {}
         if self._control:
             self._control.restore(self._table.states())

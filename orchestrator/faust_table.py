@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
 from orchestrator.faust_kept import TABLE, Effects, Forgotten, Kept
-from streams.broker import Broker
+from streams.broker import Broker, Offsets
 from streams.reading import read_whole
-from streams.record import OddKey, Received, Record, TopicPartition
+from streams.record import OddKey, Received, Record
 from streams.serde import Serde
 from streams.topics import changelog
 
@@ -23,13 +23,12 @@ class WorkflowTable:
         self._held: dict[str, Kept | bytes] = {}
         self._forgotten: dict[int, int] = {}
 
-    async def restore(self, broker: Broker, partitions: Collection[int]) -> None:
-        """Read these partitions of the changelog to their ends, and let go of everything else."""
+    async def restore(self, broker: Broker, ends: Offsets) -> None:
+        """Read partitions of the changelog to their ends, and let go of everything else."""
         self._held, self._forgotten = {}, {}
-        places = [TopicPartition(changelog(TABLE), partition) for partition in sorted(partitions)]
-        if not places:
+        if not ends:
             return
-        async for record in read_whole(broker, places):
+        async for record in read_whole(broker, list(ends), ends=ends):
             self._restore(record)
 
     def _restore(self, record: Received) -> None:

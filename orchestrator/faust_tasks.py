@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 
-from orchestrator.faust_kept import POOL
+from orchestrator.faust_kept import POOL, TABLE
 from streams.broker import Broker, Transactions
 from streams.errors import Fenced
+from streams.reading import end_for_owner
 from streams.record import Record, TopicPartition
+from streams.topics import changelog
 
 
 class Tasks:
@@ -20,18 +22,25 @@ class Tasks:
         self._held: dict[int, Transactions] = {}
         self._open: list[AsyncExitStack] = []
 
-    async def take(self, partitions: Collection[int]) -> None:
-        """Own these and no others: their former owners are fenced, and what those left open is settled."""
-        await self.release()
-        taken = await asyncio.gather(*map(self._taken, partitions), return_exceptions=True)
-        for error in taken:
-            if isinstance(error, BaseException):
-                raise error
+    async def take(self, partitions: Collection[int]) -> dict[TopicPartition, int]:
+        """Own these and no others: their former owners are fenced, and what those left open is settled.
 
-    async def _taken(self, partition: int) -> None:
+        Returns where the partitions of the changelog end.
+        """
+        await self.release()
+        ends: dict[TopicPartition, int] = {}
+        for taken in await asyncio.gather(*map(self._taken, sorted(partitions)), return_exceptions=True):
+            if isinstance(taken, BaseException):
+                raise taken
+            ends |= taken
+        return ends
+
+    async def _taken(self, partition: int) -> dict[TopicPartition, int]:
         self._open.append(opened := AsyncExitStack())
         transactions = self._broker.transactions(f"{POOL}.{partition}", group=POOL)
-        self._held[partition] = await opened.enter_async_context(transactions)
+        held = self._held[partition] = await opened.enter_async_context(transactions)
+        place = TopicPartition(changelog(TABLE), partition)
+        return {place: await end_for_owner(held, place)}
 
     async def release(self) -> None:
         """Own nothing."""

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
-from streams.errors import BrokerError
+from streams.errors import StoodStill
 from streams.record import TopicPartition
 
 LOOK_S = 5.0
@@ -27,18 +27,18 @@ class Watch:
         self._since: dict[tuple[str, int], float] = {}
 
     async def run(self) -> None:
-        """Look until something stands still; raise BrokerError that says what."""
+        """Look until something stands still; raise StoodStill that says what."""
         while True:
             await asyncio.sleep(min(LOOK_S, self._still_s / 4))
             await self.look(time.monotonic())
 
     async def look(self, now: float) -> None:
-        """Note what stands still now, s; raise BrokerError for what has for too long."""
+        """Note what stands still now, s; raise StoodStill for what has for too long."""
         still = await self._still()
         self._since = {what: self._since.get(what, now) for what in still}
         for (what, _), since in self._since.items():
             if now - since >= self._still_s:
-                raise BrokerError(f"{what} for {now - since:.0f} s")
+                raise StoodStill(f"{what} for {now - since:.0f} s")
 
     async def _still(self) -> list[tuple[str, int]]:
         """Return what stands still, with the position where it does."""

@@ -135,6 +135,10 @@ class Fenced(BrokerError):
     """Another owner has taken the task over."""
 
 
+class StoodStill(FinAgentError):
+    """This process does not get on, and cannot tell why: it is to be started anew."""
+
+
 class UnknownTopic(BrokerError, LookupError):
     """The topic does not exist."""
 

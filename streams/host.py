@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from streams.broker import MAX_LETTER_BYTES, Broker, TopicConfig
 from streams.clock import Clock
-from streams.errors import BrokerError, Fenced, TopologyError
+from streams.errors import Fenced, TopologyError
 from streams.processor import Processor
+from streams.retrying import PATIENCE_S, STEADY_S, retried, set_within
 from streams.serde import Serde
 from streams.slices import FEED
 from streams.snapshots import SnapshotPolicy, Snapshots
@@ -20,10 +20,6 @@ from streams.task import Task
 from streams.topics import SCHEMAS, TOPICS, changelog, dead_letters
 
 log = logging.getLogger("finagent.host")
-PATIENCE_S = 60.0
-"""How long a task or membership is begun again while the broker fails it, before the process gives up."""
-STEADY_S = 30.0
-"""After so long a run, longer than a call can hang, a failure counts as the first one."""
 GIVE_WAY_S = 5.0
 """How long a fenced task waits for the group to take it away; twice as long each time, up to PATIENCE_S."""
 
@@ -97,7 +93,7 @@ class Host:
         async def member() -> None:
             await self.broker.join(kind.name, changelog(kind.name), assigned, self.stop)
 
-        await _retried(f"member of {kind.name}", member, self.stop)
+        await retried(f"member of {kind.name}", member, self.stop)
 
     async def _own(self, kind: TaskKind, partitions: frozenset[int]) -> None:
         """Begin what is new, and wait for the end of what went elsewhere; what stays goes on undisturbed."""
@@ -124,7 +120,7 @@ class Host:
         if former is not None:  # the partition has come back before its former task here has ended
             await asyncio.wait([former])
         try:
-            await _retried(f"task {task.id}", lambda: self._held(task), task.stop)
+            await retried(f"task {task.id}", lambda: self._held(task), task.stop)
         except asyncio.CancelledError:
             raise
         except BaseException as error:
@@ -148,28 +144,5 @@ class Host:
             except Fenced as error:
                 log.warning("%s gives way: %s", task.id, error)
                 fenced = 0 if time.monotonic() - began > STEADY_S else fenced
-                await _set_within(task.stop, min(GIVE_WAY_S * 2**fenced, PATIENCE_S))
+                await set_within(task.stop, min(GIVE_WAY_S * 2**fenced, PATIENCE_S))
                 fenced += 1
-
-
-async def _retried(what: str, attempt: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
-    """Try again while the broker fails, until stop is set or the failures in a row have lasted for PATIENCE_S."""
-    failures, since = 0, 0.0
-    while not (failures and stop.is_set()):
-        began = time.monotonic()
-        try:
-            return await attempt()
-        except BrokerError as error:
-            now = time.monotonic()
-            if failures == 0 or now - began > STEADY_S:
-                failures, since = 0, now
-            if now - since > PATIENCE_S:
-                raise
-            failures += 1
-            log.warning("%s: %s; trying again", what, error)
-            await _set_within(stop, min(0.2 * 2**failures, 5))
-
-
-async def _set_within(event: asyncio.Event, timeout_s: float) -> None:
-    with suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), timeout_s)

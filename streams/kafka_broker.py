@@ -19,10 +19,11 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from streams import kafka_headers
 from streams.broker import Assigned, Offsets, TopicConfig
 from streams.errors import BrokerError, FinAgentError, RecordTooLarge, SecurityError, UnknownTopic
-from streams.kafka_calls import MAX_REQUEST_BYTES, Names, coordinated, limited, send, stopped
+from streams.kafka_calls import Names, coordinated, limited, offsets_of_group, send, stopped
 from streams.kafka_denials import DENIED, denied
 from streams.kafka_diagnosis import refusal
 from streams.kafka_groups import Membership, Sharing
+from streams.kafka_producers import closed, producer_of
 from streams.kafka_security import KafkaSecurity
 from streams.kafka_sessions import KafkaReader, KafkaTransactions
 from streams.record import Record, TopicPartition
@@ -97,9 +98,10 @@ class KafkaBroker:
 
     async def stop(self) -> None:
         """Release every connection."""
-        for client in (self._producer, self._query):
-            if client is not None:
-                await stopped(client.stop())
+        if self._producer is not None:
+            await closed(self._producer)
+        if self._query is not None:
+            await stopped(self._query.stop())
         if self._admin is not None:
             await stopped(self._admin.close())
         self._producer = self._query = self._admin = None
@@ -217,14 +219,13 @@ class KafkaBroker:
             try:
                 await self._limited(renewed.start())
             except BaseException:
-                await stopped(renewed.stop())
+                await closed(renewed)
                 raise
             self._producer = renewed
-            await stopped(broken.stop())
+            await closed(broken)
 
     def _publisher(self) -> AIOKafkaProducer:
-        reached = self._reached()
-        return AIOKafkaProducer(**reached, acks="all", enable_idempotence=True, max_request_size=MAX_REQUEST_BYTES)
+        return producer_of(self.options.timeout_s, **self._reached())
 
     async def _sent(self, producer: AIOKafkaProducer, records: Sequence[Record]) -> list[int]:
         await self._places_of(records)
@@ -236,19 +237,17 @@ class KafkaBroker:
     @asynccontextmanager
     async def transactions(self, task_id: str, group: str | None = None) -> AsyncIterator[KafkaTransactions]:
         """Take the task over: its former owner is fenced, its open transaction settled."""
-        producer = AIOKafkaProducer(
+        producer = producer_of(
+            self.options.timeout_s,
             **self._reached(),
             transactional_id=self._names.full(task_id),
             transaction_timeout_ms=self.options.transaction_timeout_ms,
-            acks="all",
-            enable_idempotence=True,
-            max_request_size=MAX_REQUEST_BYTES,
         )
         try:
             await self._limited(producer.start())
             yield KafkaTransactions(producer, self._names, group or task_id, self._places_of, self.options.timeout_s)
         finally:
-            await stopped(producer.stop())
+            await closed(producer)
 
     @asynccontextmanager
     async def reader(self, start: Offsets) -> AsyncIterator[KafkaReader]:
@@ -291,10 +290,10 @@ class KafkaBroker:
     async def committed(self, task_id: str, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """Return the offsets that the task has committed."""
         assert self._admin is not None
-        places = [self._names.kafka(place) for place in partitions]
-        group, asking = self._names.full(task_id), self._admin.list_consumer_group_offsets
-        found = await self._limited(coordinated(lambda: asking(group, partitions=places)))
-        return {self._names.plain(place): at.offset for place, at in found.items() if at.offset >= 0}
+        admin, group = self._admin, self._names.full(task_id)
+        places = list(map(self._names.kafka, partitions))
+        found = await self._limited(coordinated(lambda: offsets_of_group(admin, group, places)))
+        return {self._names.plain(place): offset for place, offset in found.items()}
 
     async def join(self, group: str, topic: str, assigned: Assigned, stop: asyncio.Event) -> None:
         """Be a member of a group; its consumer only keeps the membership, tasks read with their own."""

@@ -8,12 +8,10 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka import TopicPartition as KafkaPartition
-from aiokafka import errors as kafka_errors
 
 from streams.broker import Follow, Offsets
 from streams.errors import BrokerError
-from streams.kafka_calls import FENCED, Names, limited, send, stopped
-from streams.kafka_denials import DENIED, denied
+from streams.kafka_calls import FENCED, Names, limited, send, stopped, translated
 from streams.record import Received, Record, TopicPartition, key_of_bytes
 from streams.stalls import Stalls
 
@@ -36,15 +34,11 @@ class KafkaReader:
 
     async def poll(self, timeout_s: float, max_records: int = 5000) -> Sequence[Received]:
         """Return what is there, waiting up to timeout_s for a first record."""
-        try:
+        with translated("READ"):
             batches = await self._consumer.getmany(timeout_ms=max(int(timeout_s * 1000), 0), max_records=max_records)
-        except DENIED as error:
-            raise denied(error, "READ") from error
-        except kafka_errors.KafkaError as error:
-            raise BrokerError(repr(error)) from error
+            for place in self._positions:  # transaction markers take offsets too, and are seen by the consumer alone
+                self._positions[place] = await self._consumer.position(self._names.kafka(place))
         received = [self._received(place, record) for place, records in batches.items() for record in records]
-        for place in self._positions:  # transaction markers take offsets too, and are seen by the consumer alone
-            self._positions[place] = await self._consumer.position(self._names.kafka(place))
         await self._watch()
         return received
 

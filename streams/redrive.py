@@ -17,7 +17,8 @@ from streams.clock import Clock
 from streams.dead_letters import Letter
 from streams.errors import DecodeError, UnknownTopic
 from streams.intake import check_key
-from streams.record import Envelope, Record
+from streams.reading import end_for_owner
+from streams.record import Envelope, Record, TopicPartition
 from streams.serde import Serde
 from streams.state import State, StateTable
 from streams.topics import BARS, TICKS, changelog, topic
@@ -62,11 +63,12 @@ class Marks:
         states.changes()
 
     @classmethod
-    async def read(cls, broker: Broker, serde: Serde) -> Self:
-        """Read the marks as they are now."""
+    async def read(cls, broker: Broker, serde: Serde, owner: Transactions | None = None) -> Self:
+        """Read the marks as they are now; owner: who will write the next ones, and must know all."""
         await broker.create_topics({changelog(REDRIVE): TopicConfig(1, compacted=True)})
         states = StateTable(REDRIVE, 0, serde)
-        await states.restore(broker)
+        place = TopicPartition(changelog(REDRIVE), 0)
+        await states.restore(broker, None if owner is None else await end_for_owner(owner, place))
         return cls(states)
 
     def of(self, letter: Letter) -> Mark | None:
@@ -148,7 +150,7 @@ class Redrive:
     async def begin(cls, broker: Broker, serde: Serde, clock: Clock) -> AsyncIterator[Self]:
         """Fence whoever redrives, then read what was put back."""
         async with broker.transactions(f"{REDRIVE}.0") as transactions:
-            yield cls(broker, serde, clock, transactions, await Marks.read(broker, serde))
+            yield cls(broker, serde, clock, transactions, await Marks.read(broker, serde, transactions))
 
     async def put_back(self, letters: Sequence[Letter], *, force: bool = False) -> list[Verdict]:
         """Put back, in one transaction, the records of letters that were not put back yet; return what each met with.

@@ -45,19 +45,19 @@ class Snapshots:
         self._saving: asyncio.Task[None] | None = None
         self._available = True
 
-    async def restore(self, table: StateTable, broker: Broker) -> None:
-        """Restore a table from the snapshot and what follows it, or where none fits from its whole changelog."""
+    async def restore(self, table: StateTable, broker: Broker, end: int) -> None:
+        """Restore a table from the snapshot and what follows it, or where none fits from its whole changelog to end."""
         self._due = asyncio.get_running_loop().time() + self._policy.every_s
         try:
             snapshot = await self._load()
             if snapshot is not None:
-                await table.resume(broker, snapshot)
+                await table.resume(broker, snapshot, end)
                 self._offset = snapshot.offset
                 log.info("%s: restored from a snapshot and %d records", self._task, table.records_read)
                 return
         except UnfitSnapshot as error:
             log.warning("%s: its snapshot is not used, the whole changelog is read: %s", self._task, error)
-        await table.restore(broker)
+        await table.restore(broker, end)
         log.info("%s: restored from %d records", self._task, table.records_read)
 
     async def _load(self) -> Snapshot | None:

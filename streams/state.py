@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from schemas import StateSaved
 from streams.broker import Broker
 from streams.errors import UnfitSnapshot, UnreadableState
-from streams.reading import read_whole
+from streams.reading import MARK, read_whole
 from streams.record import Received, Record, TopicPartition
 from streams.serde import Serde
 from streams.snapshot import Snapshot
@@ -60,39 +60,44 @@ class StateTable:
         self.records_read = 0
         """Records that it was restored from."""
 
-    async def restore(self, broker: Broker) -> None:
-        """Read the changelog partition to its end; the newest record of a key wins."""
+    async def restore(self, broker: Broker, end: int | None = None) -> None:
+        """Read the changelog partition to its end; the newest record of a key wins.
+
+        end: where that is for certain, as its owner knows it; None: where the broker says that it is.
+        """
         self._start({})
-        async for record in read_whole(broker, [self._place]):
+        async for record in read_whole(broker, [self._place], ends=None if end is None else {self._place: end}):
             self._restore(record)
         await self._restored()
 
-    async def resume(self, broker: Broker, snapshot: Snapshot) -> None:
+    async def resume(self, broker: Broker, snapshot: Snapshot, end: int) -> None:
         """Go on from a snapshot: read the changelog from its offset on, and hold the table against the last seal.
 
         The record at the snapshot's offset must be the seal that it was taken at, unless compaction has dropped it. In
-        any case the last record of the changelog, which compaction never drops, must name the digest of what comes
-        out. So the log alone vouches for every state, whoever can write to the store. Raises UnfitSnapshot that says
-        what does not fit; restore then has to follow.
+        any case the last change of the changelog before end, which compaction never drops, must name the digest of what
+        comes out. So the log alone vouches for every state, whoever can write to the store. Raises UnfitSnapshot that
+        says what does not fit; restore then has to follow.
         """
         self._start(snapshot.states)
         place, name = self._place, f"{self._place.topic}[{self._place.partition}]"
-        begin, end = (await broker.beginnings([place]))[place], (await broker.ends([place]))[place]
+        begin = (await broker.beginnings([place]))[place]
         if not begin <= snapshot.offset < end:
             raise UnfitSnapshot(f"it was taken at offset {snapshot.offset}, and {name} has {begin} to {end - 1}")
         if str(await asyncio.to_thread(TableDigest, snapshot.states)) != snapshot.digest:
             raise UnfitSnapshot("its states are not those that its digest names: it was changed")
-        async for record in read_whole(broker, [place], {place: snapshot.offset}):
+        async for record in read_whole(broker, [place], {place: snapshot.offset}, {place: end}):
             self._restore(record)
             if record.offset == snapshot.offset and self._seal != snapshot.digest:
                 raise UnfitSnapshot(f"it was not taken at what {name} has at offset {record.offset}: of another log")
         if self._seal is None:
-            raise UnfitSnapshot(f"the last record of {name} is no seal: written without snapshots, or from outside")
+            raise UnfitSnapshot(f"the last change of {name} is no seal: written without snapshots, or from outside")
         await self._restored()
         if str(self._digest) != self._seal:
             raise UnfitSnapshot(f"with what follows it, it does not give the states that {name} ends with")
 
     def _restore(self, record: Received) -> None:
+        if record.odd_key == MARK:
+            return
         self.records_read += 1
         self.offset, self._seal = record.offset, None
         if record.value is None:

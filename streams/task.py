@@ -25,13 +25,14 @@ from streams.in_hand import IN_HAND, TASK
 from streams.intake import Intake
 from streams.outputs import Follow, Origin, Output, Outputs, records_of
 from streams.processor import Processor
-from streams.progress import Progress, Span
+from streams.progress import Progress, Span, name_of
+from streams.reading import end_for_owner
 from streams.record import Event, Received, Record, TopicPartition
 from streams.serde import Serde
 from streams.slices import Frontier, SliceInbox, Work
 from streams.snapshots import Snapshots
 from streams.state import State, StateTable
-from streams.topics import DEAD_LETTER_SUFFIX, topic
+from streams.topics import DEAD_LETTER_SUFFIX, changelog, topic
 
 log = logging.getLogger("finagent.task")
 MAX_WAITING = 20_000
@@ -53,6 +54,8 @@ class TaskMeta(State):
     """What a task remembers of its own progress."""
 
     frontier: Frontier = Frontier()
+    offsets: dict[str, int] = Field(default_factory=dict)
+    """Offsets from which inputs are to be read on, by topic:partition."""
     done_ahead: dict[str, list[Span]] = Field(default_factory=dict)
     """Runs of offsets handled beyond the committed one, by topic:partition."""
     handled: dict[str, int] = Field(default_factory=dict)
@@ -111,7 +114,7 @@ class Task:
         tracer = tracing.installed()
         self._trace = tracing.TaskTrace(tracer, self.processor.pool, self.id) if tracer else None
         async with self.broker.transactions(self.id) as transactions:
-            await self._restore()
+            await self._restore(await end_for_owner(transactions, self._changelog))
             self.meta = self.states.get(TaskMeta, "task")
             self._progress = Progress(self.meta.done_ahead)
             self._letters: list[Record] = []
@@ -119,7 +122,7 @@ class Task:
             self._causes: dict[str, Received] = {}
             self._intake = Intake(self.processor, self.partitions, self.serde)
             inputs = await self._inputs()
-            start = {**await self.broker.beginnings(inputs), **await self.broker.committed(self.id, inputs)}
+            start = await self._start_of(inputs)
             self._inbox = self.processor.inbox(self)
             self._committed = start
             async with self.broker.reader(start) as reader:
@@ -128,12 +131,25 @@ class Task:
                 while not self.stop.is_set():
                     await self._turn(reader, transactions, inputs)
 
-    async def _restore(self) -> None:
+    @property
+    def _changelog(self) -> TopicPartition:
+        return TopicPartition(changelog(self.processor.pool), self.partition)
+
+    async def _restore(self, end: int) -> None:
         self.states = StateTable(self.processor.pool, self.partition, self.serde, sealed=self.snapshots is not None)
         if self.snapshots is not None:
-            await self.snapshots.restore(self.states, self.broker)
+            await self.snapshots.restore(self.states, self.broker, end)
         else:
-            await self.states.restore(self.broker)
+            await self.states.restore(self.broker, end)
+
+    async def _start_of(self, inputs: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Return where to read on: where the states say, which cannot be older than they are.
+
+        What the task's group has committed is the same, but a coordinator that was cut off may tell of an older one. It
+        counts where an earlier release has left the states, which did not say.
+        """
+        said = {place: self.meta.offsets[name] for place in inputs if (name := name_of(place)) in self.meta.offsets}
+        return {**await self.broker.beginnings(inputs), **(said or await self.broker.committed(self.id, inputs))}
 
     async def _inputs(self) -> list[TopicPartition]:
         topics = await self.broker.topics()
@@ -266,7 +282,9 @@ class Task:
         follow: Follow | None,
     ) -> None:
         offsets = {place: self._progress.low_water(place, reader.position(place)) for place in inputs}
-        self.states.get(TaskMeta, "task").done_ahead = self._progress.done_ahead()
+        meta = self.states.get(TaskMeta, "task")
+        meta.offsets = {name_of(place): offset for place, offset in offsets.items()}
+        meta.done_ahead = self._progress.done_ahead()
         changes: list[Record] = []
 
         def then(placed: Sequence[int]) -> list[Record]:

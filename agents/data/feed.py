@@ -30,11 +30,12 @@ from streams.broker import Broker, Reader, Transactions, partition_of
 from streams.clock import Clock
 from streams.errors import DecodeError, InvalidData
 from streams.ids import derive_id, slice_id
+from streams.reading import end_for_owner
 from streams.record import Envelope, Received, Record, TopicPartition
 from streams.serde import Serde
 from streams.slices import FEED
 from streams.state import State, StateTable
-from streams.topics import BARS, INSTRUMENTS, POLICIES, STRATEGIES, TICKS, Topic
+from streams.topics import BARS, INSTRUMENTS, POLICIES, STRATEGIES, TICKS, Topic, changelog
 
 Row = Bar | TickBlock | CorporateAction
 log = logging.getLogger("finagent.feed")
@@ -106,7 +107,7 @@ class Feed:
         """Become the feed, where the last one stopped."""
         async with broker.transactions(FEED) as transactions:
             states = StateTable(FEED, 0, serde)
-            await states.restore(broker)
+            await states.restore(broker, await end_for_owner(transactions, TopicPartition(changelog(FEED), 0)))
             start = await broker.beginnings(_TABLES)
             async with broker.reader(start) as tables:
                 feed = cls(broker, partitions, clock, serde, (transactions, tables, states))

@@ -17,6 +17,9 @@ PARTITIONS = 4
 """Of accounts, of instruments and of workflows: with two processes of each pool, each owns two tasks."""
 ACCOUNTS = PARTITIONS
 CASH = 100_000.0
+_SIZES = (0.45, 0.2, 0.08, 0.03)
+"""Of a position, as a share of each account's equity: the largest is soon refused what it cannot pay, and halted by its
+kill switch at a loss of 20 %; the smallest trades to the end of a long run."""
 _START_NS = 1_704_205_800_000_000_000
 """2024-01-02 14:30 UTC."""
 _MINUTE_NS = 60_000_000_000
@@ -101,7 +104,7 @@ def _strategy(number: int, symbols: Sequence[str]) -> TradingStrategy:
         symbols=list(symbols),
         lookback_period=3 + number,
         rebalance_frequency="bar",
-        parameters={"top": 2, "momentum_threshold": 0.0, "position_size": 0.45},
+        parameters={"top": 2, "momentum_threshold": 0.0, "position_size": _SIZES[number]},
     )
 
 

@@ -30,6 +30,7 @@ from orchestrator.settings import Settings, load
 from orchestrator.wiring import broker_of
 from schemas import ExecuteWorkflow
 from streams.broker import Broker
+from streams.retrying import retried
 from streams.serde import Serde
 
 log = logging.getLogger("finagent.chaos")
@@ -107,7 +108,8 @@ async def _system(given: Input, folder: Folder) -> AsyncIterator[_System]:
         supervisor = await stack.enter_async_context(supervising)
         client = FinAgentOrchestrator(settings=settings)
         stack.push_async_callback(client.shutdown)
-        await client.initialize()
+        # A cluster that has just been formed may refuse its first writes, as any program that is to stay has to know.
+        await retried("the client", client.initialize, asyncio.Event())
         observer, serde = await _observer(brokers, stack)
         progress = await stack.enter_async_context(Progress.following(observer, serde, given.market.times))
         driver = Driver(given.market, client, progress, given.plan)

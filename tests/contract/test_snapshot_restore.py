@@ -14,7 +14,8 @@ import pytest
 from streams.broker import Broker, Offsets, Reader, TopicConfig, Transactions
 from streams.errors import StoreError, UnfitSnapshot
 from streams.memory_broker import MemoryBroker
-from streams.record import Received
+from streams.reading import end_for_owner
+from streams.record import Received, TopicPartition
 from streams.serde import Serde
 from streams.snapshot import Snapshot
 from streams.snapshots import PREFIX, SnapshotPolicy, Snapshots
@@ -26,6 +27,7 @@ from streams.topics import changelog
 POOL, PARTITION, SERDE = "risk", 1, Serde()
 TASK = f"{POOL}.{PARTITION}"
 CHANGELOG = changelog(POOL)
+PLACE = TopicPartition(CHANGELOG, PARTITION)
 
 
 class Account(State):
@@ -74,7 +76,7 @@ async def owner(broker: Broker, store: Store | None = None) -> AsyncIterator[Own
     snapshots = Snapshots(SnapshotPolicy(store or MemoryStore(), 0.0), TASK)
     async with broker.transactions(TASK) as transactions:
         table = StateTable(POOL, PARTITION, SERDE, sealed=True)
-        await snapshots.restore(table, broker)
+        await snapshots.restore(table, broker, await end_for_owner(transactions, PLACE))
         yield Owner(table, transactions, snapshots)
 
 
@@ -274,7 +276,7 @@ async def test_a_log_that_goes_on_without_seals_is_read_whole(broker: Broker, ca
     caplog.clear()
     async with owner(broker, store) as own:
         assert own.table.get(Account, "a").cash == 2.0
-    assert "the last record of risk.changelog[1] is no seal" in caplog.text
+    assert "the last change of risk.changelog[1] is no seal" in caplog.text
 
 
 class Compacted(MemoryBroker):

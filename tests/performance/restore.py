@@ -20,7 +20,8 @@ from pydantic import Field
 from streams.broker import Broker, TopicConfig, Transactions
 from streams.ids import derive_id
 from streams.kafka_broker import KafkaBroker, KafkaOptions
-from streams.record import Record
+from streams.reading import end_for_owner
+from streams.record import Record, TopicPartition
 from streams.redis_store import RedisStore
 from streams.serde import Serde
 from streams.snapshots import SnapshotPolicy, Snapshots
@@ -29,6 +30,7 @@ from streams.store import MemoryStore, Store
 from streams.topics import changelog
 
 POOL, KEYS, AT_ONCE, AFTER = "risk", 50, 20, 10
+_CHANGELOG = TopicPartition(changelog(POOL), 0)
 _SERDE = Serde()
 
 
@@ -63,7 +65,7 @@ async def _write(broker: Broker, store: Store, records: int) -> int:
     commits = records // ((KEYS + 1) * AT_ONCE)
     async with broker.transactions(f"{POOL}.0") as transactions:
         table, snapshots = StateTable(POOL, 0, _SERDE, sealed=True), Snapshots(SnapshotPolicy(store, 0.0), f"{POOL}.0")
-        await snapshots.restore(table, broker)
+        await snapshots.restore(table, broker, await end_for_owner(transactions, _CHANGELOG))
         for number in range(commits):
             await _commit(table, transactions, number)
             if number == commits - AFTER:
@@ -86,7 +88,8 @@ async def _commit(table: StateTable, transactions: Transactions, number: int) ->
 async def _timed(broker: Broker, store: Store) -> dict[str, Any]:
     table = StateTable(POOL, 0, _SERDE, sealed=True)
     began = time.perf_counter()
-    await Snapshots(SnapshotPolicy(store, 10.0), f"{POOL}.0").restore(table, broker)
+    [end] = (await broker.ends([_CHANGELOG])).values()
+    await Snapshots(SnapshotPolicy(store, 10.0), f"{POOL}.0").restore(table, broker, end)
     return {"seconds": round(time.perf_counter() - began, 3), "records_read": table.records_read}
 
 

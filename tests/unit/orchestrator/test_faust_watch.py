@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.faust_watch import Watch
-from streams.errors import BrokerError
+from streams.errors import StoodStill
 from streams.record import TopicPartition
 
 COMMANDS, RESULTS = TopicPartition("commands", 0), TopicPartition("results", 1)
@@ -48,7 +48,7 @@ async def test_an_input_that_is_not_read_on_while_others_are_is_told() -> None:
     for now in (0, 30, 59):
         engine.at = {COMMANDS: (7, 8 + now), RESULTS: (now, 100)}
         await watch.look(now)
-    with pytest.raises(BrokerError, match=r"commands\[0\] was not read on from 7 for 60 s"):
+    with pytest.raises(StoodStill, match=r"commands\[0\] was not read on from 7 for 60 s"):
         await watch.look(60)
 
 
@@ -58,7 +58,7 @@ async def test_a_group_that_does_not_settle_and_a_broker_that_does_not_answer_ar
         setattr(engine, name, name == "silent")
         watch = engine.watch()
         await watch.look(0)
-        with pytest.raises(BrokerError, match=reason):
+        with pytest.raises(StoodStill, match=reason):
             await watch.look(61)
 
 

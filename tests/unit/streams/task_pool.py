@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 from schemas import KillSwitchChanged, Message, OrderFilled, Signal
 from streams.broker import TopicConfig
@@ -78,8 +79,11 @@ def said(account_id: str, reason: str, cause: str) -> Output:
     return Output(message, cause, "run-1")
 
 
-async def broker() -> MemoryBroker:
-    made = MemoryBroker()
+B = TypeVar("B", bound=MemoryBroker)
+
+
+async def broker(kind: type[B] = MemoryBroker) -> B:  # type: ignore[assignment]
+    made = kind()
     names = ("signals", "fills", "risk", "strategies")
     topics = {name: TopicConfig(1) for topic in names for name in (topic, dead_letters(topic))}
     await made.create_topics({**topics, changelog(POOL): TopicConfig(1, compacted=True)})

@@ -11,6 +11,7 @@ from streams.broker import Follow, Offsets
 from streams.errors import BrokerError, Fenced
 from streams.memory_broker import MemoryBroker
 from streams.outputs import Output, Outputs
+from streams.reading import MARK
 from streams.record import Envelope, Event, Record, TopicPartition
 from streams.store import MemoryStore
 from streams.task import Task, TaskMeta
@@ -37,7 +38,7 @@ CHANGELOG = TopicPartition(changelog(POOL), 0)
 
 
 def saved(broker_: MemoryBroker) -> Mapping[str, str]:
-    states = [SERDE.decode(each.value) for each in broker_.partition_log(CHANGELOG)]
+    states = [SERDE.decode(each.value) for each in broker_.partition_log(CHANGELOG) if each.odd_key != MARK]
     return {state.key: state.state for state in states if isinstance(state, StateSaved)}
 
 
@@ -63,6 +64,28 @@ async def test_an_output_carries_its_cause_and_its_place_in_time() -> None:
     assert (envelope.source, envelope.type, envelope.slice) == (POOL, "KillSwitchChanged", None)
     assert (envelope.causation_id, envelope.correlation_id, envelope.ts_init) == ("signal-0", "run-1", 5_000_000)
     assert (said_.key, said_.timestamp_ms) == ("acc", 5)
+
+
+class Behind(MemoryBroker):
+    """A broker whose answers come, for a while, from one that was cut off from the others: they are true, and old."""
+
+    cut_off = False
+
+    async def ends(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        return {place: end // 2 if self.cut_off else end for place, end in (await super().ends(partitions)).items()}
+
+    async def committed(self, task_id: str, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        return {} if self.cut_off else await super().committed(task_id, partitions)
+
+
+async def test_old_answers_of_a_broker_that_was_cut_off_lead_nobody_astray() -> None:
+    log = await broker(Behind)
+    await log.publish(signals([1, 2, 3]))
+    await run_through(log)
+    log.cut_off = True
+    await log.publish(signals([1, 2], 3))
+    await run_through(log)
+    assert reasons(log) == ["1", "2", "3", "4", "5"]
 
 
 async def test_a_restart_goes_on_with_the_state_it_left() -> None:

@@ -113,7 +113,7 @@ def pools(financing):
 
 def saved(plane, kind, pool):
     """Return the last state of a class on a pool's changelog."""
-    records = [SERDE.decode(each.value) for each in plane.records(f"{pool}.changelog")]
+    records = [SERDE.decode(each.value) for each in plane.records(f"{pool}.changelog") if each.value is not None]
     mine = [each.state for each in records if each.key.startswith(f"{kind.__name__}:")]
     return kind.model_validate_json(mine[-1])
 
