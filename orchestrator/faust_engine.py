@@ -24,7 +24,7 @@ from orchestrator.wiring import broker_of, context_of, retention_of
 from streams.broker import Broker
 from streams.clock import Clock, WallClock
 from streams.counts import Counts
-from streams.errors import BrokerError, ConfigError, Fenced
+from streams.errors import BrokerError, ConfigError, Fenced, StoodStill
 from streams.in_hand import TASK
 from streams.kafka_calls import translated
 from streams.kafka_denials import denial_in, denied
@@ -65,6 +65,7 @@ class FaustEngine:
         self._control: Control | None = None
         self._app: Any = None
         self._start: Mapping[TopicPartition, int] = {}
+        self._left_behind = False
 
     @property
     def handled(self) -> int:
@@ -99,7 +100,16 @@ class FaustEngine:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until stop is set, again from what is committed where Kafka fails; raise what makes that of no use."""
         TASK.set(POOL)
-        await retried(POOL, lambda: self._session(stop), stop)
+
+        async def attempt() -> None:
+            try:
+                await self._session(stop)
+            except BrokerError as error:
+                if self._left_behind:
+                    raise StoodStill(f"Faust did not stop after {error}") from error
+                raise
+
+        await retried(POOL, attempt, stop)
 
     async def _session(self, stop: asyncio.Event) -> None:
         self._lock = asyncio.Lock()  # states have one writer, and none while partitions change hands
@@ -200,10 +210,11 @@ class FaustEngine:
         except Fenced as error:
             log.warning("waiting for the group to share the partitions out again: %s", error)
             self._app.settled = False
-            asyncio.get_running_loop().call_later(GIVE_WAY_S, self._waited, self._app.rebalancing_count, error)
+            waited = self._app, self._app.rebalancing_count
+            asyncio.get_running_loop().call_later(GIVE_WAY_S, self._waited, waited, error)
 
-    def _waited(self, rebalance: int, error: Fenced) -> None:
-        if self._app.rebalancing_count == rebalance:
+    def _waited(self, waited: tuple[Any, int], error: Fenced) -> None:
+        if (self._app, self._app.rebalancing_count) == waited:
             self._fail(error)
 
     async def _commit(self, partition: int, records: Sequence[Record], offsets: Mapping[TopicPartition, int]) -> None:
@@ -238,8 +249,11 @@ class FaustEngine:
         for end in ends:
             end.cancel()
         await asyncio.gather(*ends, return_exceptions=True)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(app.stop(), STOP_S)
+        stopping = asyncio.ensure_future(app.stop())
+        await asyncio.wait([stopping], timeout=STOP_S)
+        # One that goes on would keep its place in the group, and events that nobody takes.
+        self._left_behind = not stopping.done() or stopping.cancelled() or stopping.exception() is not None
+        stopping.cancel()
         await self._tasks.release()
 
 

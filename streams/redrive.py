@@ -65,10 +65,12 @@ class Marks:
     @classmethod
     async def read(cls, broker: Broker, serde: Serde, owner: Transactions | None = None) -> Self:
         """Read the marks as they are now; owner: who will write the next ones, and must know all."""
-        await broker.create_topics({changelog(REDRIVE): TopicConfig(1, compacted=True)})
-        states = StateTable(REDRIVE, 0, serde)
-        place = TopicPartition(changelog(REDRIVE), 0)
-        await states.restore(broker, None if owner is None else await end_for_owner(owner, place))
+        states, place = StateTable(REDRIVE, 0, serde), TopicPartition(changelog(REDRIVE), 0)
+        if owner is not None:
+            await broker.create_topics({place.topic: TopicConfig(1, compacted=True)})
+            await states.restore(broker, await end_for_owner(owner, place))
+        elif place.topic in await broker.topics():
+            await states.restore(broker)
         return cls(states)
 
     def of(self, letter: Letter) -> Mark | None:

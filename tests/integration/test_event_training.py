@@ -211,20 +211,23 @@ async def test_of_two_learners_one_is_fenced(there: World) -> None:
     planned = plan(steps=10_000)
     first, stop = there.learner(planned), asyncio.Event()
     async with there.acting(planned, "a"):
-        running = asyncio.create_task(first.run(asyncio.Event()))
+        running = asyncio.create_task(first.run(stop))
         await until(lambda: first.state.version > 1)
         second = there.learner(plan(steps=10_000), resume=True)
         after = asyncio.create_task(second.run(stop))
+        # The first, unless Kafka has it not know how a commit ended: then it takes the training back.
+        await asyncio.wait([running, after], return_when=asyncio.FIRST_COMPLETED)
+        fenced, kept = (running, second) if running.done() else (after, first)
         with pytest.raises(Fenced):
-            await running
-        seen = first.state.version
-        await until(lambda: second.state.version > seen + 2 or after.done())
+            await fenced
+        seen = max(first.state.version, second.state.version)
+        await until(lambda: kept.state.version > seen + 2 or (running.done() and after.done()))
         stop.set()
-        await after
+        await asyncio.gather(running, after, return_exceptions=True)
     versions = [each.version for each in await there.policies()]
     assert versions == list(range(1, len(versions) + 1))
-    assert ring(second).inserted == 20 * second.state.intake.counts["taken"]
-    assert set(second.state.intake.counts) == {"taken"}
+    assert ring(kept).inserted == 20 * kept.state.intake.counts["taken"]
+    assert set(kept.state.intake.counts) == {"taken"}
 
 
 async def test_of_two_actors_of_a_name_one_is_fenced(there: World) -> None:

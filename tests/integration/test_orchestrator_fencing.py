@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from orchestrator.faust_table import WorkflowTable
 from orchestrator.faust_tasks import Tasks
 from orchestrator.wiring import context_of
 from streams.broker import partition_of
+from streams.errors import StoodStill
 from streams.reading import read_whole
 from streams.record import Record, TopicPartition
 from streams.topics import changelog
@@ -122,3 +124,27 @@ async def test_one_that_is_fenced_for_no_reason_of_the_group_s_takes_its_partiti
     assert all(len(ids) == 1 for ids in world.ids.values())
     stop.set()
     await running
+
+
+class LingeringEngine(FaustEngine):
+    """Its Faust does not stop when it is asked to."""
+
+    def _built(self, partitions: int) -> Any:
+        app = super()._built(partitions)
+        self.stop_app, app.stop = app.stop, asyncio.Event().wait
+        return app
+
+
+async def test_one_whose_faust_does_not_stop_ends_instead(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would keep its place in the group, and events that nobody takes."""
+    monkeypatch.setattr(faust_engine, "GIVE_WAY_S", 0.5)
+    monkeypatch.setattr(faust_engine, "STOP_S", 0.5)
+    engine = LingeringEngine(world.settings, context_of(world.settings))
+    running = asyncio.create_task(engine.run(asyncio.Event()))
+    await world.say(command("w", step("a")))
+    asked = await world.asked("w", "a")
+    async with world.broker.transactions(f"orchestrator.{OWN}"):
+        await world.answer(asked)
+        with pytest.raises(StoodStill, match="did not stop after the task has a new owner"):
+            await running
+    await engine.stop_app()
