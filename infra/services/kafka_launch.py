@@ -24,7 +24,9 @@ JVM_OPTIONS = "KAFKA_JVM_PERFORMANCE_OPTS"
 # The first compiler alone took about half the default's processor time in loads of some seconds, and shorter trips; a
 # broker under load for a minute is better off with both.
 _QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-_JVM = ("-Xmx512m", "-Djava.awt.headless=true")
+# Figures for jps and the like are kept in files of one folder for all JVMs of a user. To clear it of those that killed
+# ones have left, a JVM goes to work in it as it starts, so a look then would take it for a program of somebody else.
+_JVM = ("-Xmx512m", "-Djava.awt.headless=true", "-XX:-UsePerfData")
 _LOG4J = Path(__file__).with_name("log4j2.xml")
 
 
