@@ -81,7 +81,7 @@ class FaustEngine:
         """Return how many offsets each owned input partition is behind its end, by topic:partition."""
         if self._app is None or not self._app.settled:
             return {}
-        return {f"{place.topic}:{place.partition}": end - at for place, (at, end) in (await self._positions()).items()}
+        return {place.name: end - at for place, (at, end) in (await self._positions()).items()}
 
     async def _positions(self) -> Mapping[TopicPartition, tuple[int, int]]:
         """Return position and end of each owned input partition."""

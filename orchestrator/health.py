@@ -70,7 +70,7 @@ async def health_of(
             behind = await lags(broker, tasks)
         for each in tasks:
             lag = behind[str(each["task"])]
-            each["lag"] = {f"{place.topic}:{place.partition}": count for place, count in lag.items()}
+            each["lag"] = {place.name: count for place, count in lag.items()}
             each["behind"] = sum(lag.values())
             _check_progress(each, lag, settings.observability, now, found)
     except TimeoutError:

@@ -163,7 +163,7 @@ class Moves:
 def report(task: Task, clock: Clock, moves: Moves | None = None) -> Report:
     """Return how far a task is, and what it has done in this process; with moves also when it last got on."""
     meta, now = getattr(task, "meta", None), clock.now()
-    positions = {f"{place.topic}:{place.partition}": offset for place, offset in task.positions().items()}
+    positions = {place.name: offset for place, offset in task.positions().items()}
     working = task.working_since
     found = {
         "task": task.id,

@@ -36,6 +36,7 @@ from streams.clock import Clock
 from streams.errors import BrokerError, ConfigError, Fenced
 from streams.ids import derive_id
 from streams.record import Envelope, Record, TopicPartition
+from streams.retrying import set_within
 from streams.serde import Serde
 from streams.topics import TRANSITIONS
 
@@ -92,7 +93,7 @@ class Actor:
                 if failures > RETRIES:
                     raise
                 log.warning("%s: %s; starting again", self.id, error)
-                await _within(stop, min(0.2 * 2**failures, 5))
+                await set_within(stop, min(0.2 * 2**failures, 5))
 
     async def _own(self, stop: asyncio.Event) -> None:
         partition = partition_of(self.actor_id, await partitions_of_transitions(self.broker))
@@ -243,7 +244,7 @@ class _Run:
                     return True
             elif (policies.newest is not None or actor.config.learning_starts > 0) and await self._caught_up(policies):
                 return True
-            await _within(stop, wait_s)
+            await set_within(stop, wait_s)
             wait_s = min(1.5 * wait_s, most_s)
         return False
 
@@ -283,10 +284,3 @@ async def _together(main: Any, aside: Any) -> None:
 def _seed(*parts: object) -> int:
     """Return a seed below 2**31 that differs between actors and their starts."""
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "little") >> 33
-
-
-async def _within(stop: asyncio.Event, timeout_s: float) -> None:
-    try:
-        await asyncio.wait_for(stop.wait(), timeout_s)
-    except TimeoutError:
-        return

@@ -123,7 +123,7 @@ class Records:
         begins, ends = await self.broker.beginnings(places), await self.broker.ends(places)
         self._offsets = await self.store.get(key(self.training_id, "offsets"))
         known = json.loads(self._offsets) if self._offsets else {}
-        reached = {place: known.get(f"{place.topic}:{place.partition}", 0) for place in places}
+        reached = {place: known.get(place.name, 0) for place in places}
         if any(reached[place] > end for place, end in ends.items()):
             log.warning("the log ends before what the records of training %s hold: reading it whole", self.training_id)
             await self.store.apply(Changes(delete=[key(self.training_id, name) for name in NAMES]))
@@ -138,7 +138,7 @@ class Records:
         await self.serde.learn(record.value for record in records)
         for record in records:
             self._take(record)
-        reached = {f"{place.topic}:{place.partition}": reader.position(place) for place in places}
+        reached = {place.name: reader.position(place) for place in places}
         offsets = canonical_json(reached).encode()
         if offsets == self._offsets:
             return

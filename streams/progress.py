@@ -65,13 +65,8 @@ class Progress:
 
     def done_ahead(self) -> dict[str, list[Span]]:
         """Return the runs of offsets handled beyond each low water, by topic:partition."""
-        spans = {name_of(place): list(done) for place, done in self._done.items()}
+        spans = {place.name: list(done) for place, done in self._done.items()}
         return {name: runs for name, runs in spans.items() if runs}
-
-
-def name_of(place: TopicPartition) -> str:
-    """Return topic:partition."""
-    return f"{place.topic}:{place.partition}"
 
 
 class _Waiting:

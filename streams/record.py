@@ -26,6 +26,11 @@ class TopicPartition(NamedTuple):
     topic: str
     partition: int
 
+    @property
+    def name(self) -> str:
+        """Return topic:partition."""
+        return f"{self.topic}:{self.partition}"
+
 
 class OddKey(NamedTuple):
     """A key on the log that is no UTF-8 text."""

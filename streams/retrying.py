@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 from streams.errors import BrokerError
 
@@ -35,7 +34,10 @@ async def retried(what: str, attempt: Callable[[], Awaitable[None]], stop: async
             await set_within(stop, min(0.2 * 2**failures, 5))
 
 
-async def set_within(event: asyncio.Event, timeout_s: float) -> None:
-    """Wait until an event is set, or a time has passed."""
-    with suppress(TimeoutError):
+async def set_within(event: asyncio.Event, timeout_s: float) -> bool:
+    """Return whether an event is set, waiting for it up to a time."""
+    try:
         await asyncio.wait_for(event.wait(), timeout_s)
+    except TimeoutError:
+        return False
+    return True

@@ -25,7 +25,7 @@ from streams.in_hand import IN_HAND, TASK
 from streams.intake import Intake
 from streams.outputs import Follow, Origin, Output, Outputs, records_of
 from streams.processor import Processor
-from streams.progress import Progress, Span, name_of
+from streams.progress import Progress, Span
 from streams.reading import end_for_owner
 from streams.record import Event, Received, Record, TopicPartition
 from streams.serde import Serde
@@ -148,7 +148,7 @@ class Task:
         What the task's group has committed is the same, but a coordinator that was cut off may tell of an older one. It
         counts where an earlier release has left the states, which did not say.
         """
-        said = {place: self.meta.offsets[name] for place in inputs if (name := name_of(place)) in self.meta.offsets}
+        said = {place: self.meta.offsets[name] for place in inputs if (name := place.name) in self.meta.offsets}
         return {**await self.broker.beginnings(inputs), **(said or await self.broker.committed(self.id, inputs))}
 
     async def _inputs(self) -> list[TopicPartition]:
@@ -283,7 +283,7 @@ class Task:
     ) -> None:
         offsets = {place: self._progress.low_water(place, reader.position(place)) for place in inputs}
         meta = self.states.get(TaskMeta, "task")
-        meta.offsets = {name_of(place): offset for place, offset in offsets.items()}
+        meta.offsets = {place.name: offset for place, offset in offsets.items()}
         meta.done_ahead = self._progress.done_ahead()
         changes: list[Record] = []
 

@@ -26,6 +26,7 @@ from streams.broker import Broker, Reader
 from streams.clock import Clock
 from streams.errors import BrokerError, StoreConflict, StoreError
 from streams.record import Received, TopicPartition
+from streams.retrying import set_within
 from streams.serde import Serde
 from streams.store import Changes, Store, conflict
 from streams.topics import TOPICS, dead_letters
@@ -87,12 +88,12 @@ class MemoryAgent:
                 if broken > BROKER_FAILURES:
                     raise
                 log.warning("memory agent: %s; trying again", error)
-            await _within(stop, min(0.1 * 2 ** (broken + away), 5.0))
+            await set_within(stop, min(0.1 * 2 ** (broken + away), 5.0))
 
     async def behind(self) -> dict[str, int]:
         """Return how many offsets of the log are not in memory yet, by topic:partition; of a standby none."""
         ends = await self.broker.ends(list(self._positions))
-        return {f"{place.topic}:{place.partition}": end - self._positions[place] for place, end in ends.items()}
+        return {place.name: end - self._positions[place] for place, end in ends.items()}
 
     def _lost(self, error: StoreError) -> None:
         self.availability.lost("memory agent", error)
@@ -104,7 +105,7 @@ class MemoryAgent:
                 log.info("another memory agent is at work; standing by")
             self.state, self.reason, self._positions = "standby", "", {}
             self.availability.back("memory agent")
-            if await _within(stop, self.lease_s / 4):
+            if await set_within(stop, self.lease_s / 4):
                 return
         places = await self.places()
         self._positions = start = await self._start(places)
@@ -205,12 +206,3 @@ class MemoryAgent:
         values = zip(keys, await self.store.get_many(keys), strict=True)
         known = {key: json.loads(value) for key, value in values if value is not None}
         return {key: stored(document) for key, document in updated(known, entries).items()}
-
-
-async def _within(stop: asyncio.Event, timeout_s: float) -> bool:
-    """Return whether stop is set, waiting for it up to a time."""
-    try:
-        await asyncio.wait_for(stop.wait(), timeout_s)
-    except TimeoutError:
-        return False
-    return True

@@ -12,7 +12,6 @@ import typer
 
 from infra.cli.exits import OK
 from infra.cli.options import need_kafka
-from infra.cli.stopping import wait_for_stop
 from orchestrator.enrolment import enrolled
 from orchestrator.otel import traced
 from orchestrator.settings import Settings
@@ -20,6 +19,7 @@ from orchestrator.wiring import all_kinds, broker_of, context_of, partitions_of,
 from streams.broker import Broker
 from streams.errors import BrokerError, RegistryError, StoreError
 from streams.host import TaskKind, create_topology
+from streams.retrying import set_within
 from streams.serde import Serde
 from streams.store import Store
 from streams.topics import changelog
@@ -107,5 +107,5 @@ async def _patiently(call: Callable[[], Awaitable[T]], what: str, stop: asyncio.
             if not told:
                 log.warning("waiting up to %g s for %s", patience_s, what)
             told = True
-        if await wait_for_stop(stop, _AGAIN_S):
+        if await set_within(stop, _AGAIN_S):
             raise typer.Exit(OK)

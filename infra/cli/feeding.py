@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from agents.data.feed import Feed, Row
 from agents.data.slicing import slice_ts
-from infra.cli.stopping import wait_for_stop
+from streams.retrying import set_within
 
 BATCH_SLICES = 200
 """Slices of one transaction at most."""
@@ -101,7 +101,7 @@ async def _stopped_within(feed: Feed, stop: asyncio.Event, wait_s: float) -> boo
     loop = asyncio.get_running_loop()
     due = loop.time() + wait_s
     while (left := due - loop.time()) > 0:
-        if await wait_for_stop(stop, min(left, CHECK_S)):
+        if await set_within(stop, min(left, CHECK_S)):
             return True
         await feed.close_empty()
     return False

@@ -11,7 +11,7 @@ import typer
 from infra.cli.connection import PATIENCE_S, connected, make_topics, memory, speaking
 from infra.cli.exits import TASK_FAILED, task_failed
 from infra.cli.options import Config, Kafka, Prefix, Redis, settings_of
-from infra.cli.stopping import until_stopped, wait_for_stop
+from infra.cli.stopping import until_stopped
 from infra.observability.exposition import own_page
 from orchestrator.facade import FinAgentOrchestrator
 from orchestrator.faust_kept import TABLE
@@ -20,6 +20,7 @@ from orchestrator.load import MemoryWatch
 from orchestrator.recipes import ORCHESTRATOR
 from orchestrator.settings import Settings
 from streams.clock import WallClock
+from streams.retrying import set_within
 
 log = logging.getLogger("FinAgentOrchestrator")
 _CHECK_S = 1.0
@@ -88,7 +89,7 @@ async def _embedded(settings: Settings, stop: asyncio.Event) -> None:
 
 
 async def _watched(system: FinAgentOrchestrator, stop: asyncio.Event) -> None:
-    while not await wait_for_stop(stop, _CHECK_S):
+    while not await set_within(stop, _CHECK_S):
         health = await system.get_health_status()
         if health["status"] == "critical":
             log.error("%s", "; ".join(health["reasons"]))

@@ -28,12 +28,3 @@ async def _run(work: Callable[[asyncio.Event], Coroutine[Any, Any, T]]) -> T:
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGINT, interrupted)
     return await work(stop)
-
-
-async def wait_for_stop(stop: asyncio.Event, timeout_s: float) -> bool:
-    """Return whether stop is set, waiting for it up to a time."""
-    try:
-        await asyncio.wait_for(stop.wait(), timeout_s)
-    except TimeoutError:
-        return False
-    return True

@@ -15,7 +15,7 @@ from infra.cli.options import FOLDER, LOCAL, Config, Kafka, Prefix, Redis, setti
 from infra.cli.orchestrator import Mode
 from infra.cli.output import say, table
 from infra.cli.status import status_of
-from infra.cli.stopping import until_stopped, wait_for_stop
+from infra.cli.stopping import until_stopped
 from infra.processes import Processes, processes
 from infra.services import (
     kafka_login,
@@ -31,6 +31,7 @@ from orchestrator.credentials import FILE
 from orchestrator.settings import Settings
 from orchestrator.wiring import pools_of
 from streams.errors import ServiceError
+from streams.retrying import set_within
 
 READY_S = 60.0
 _CHECK_S = 0.5
@@ -92,7 +93,7 @@ async def _run(settings: Settings, asked: _Asked, children: Processes, stop: asy
     if await _healthy(settings, children, stop):
         rows = [(name, str(process.pid), children.log(name)) for name, process in children.running.items()]
         table("Running; Ctrl-C stops them", ("process", "pid", "log"), rows)
-    while not await wait_for_stop(stop, _CHECK_S):
+    while not await set_within(stop, _CHECK_S):
         children.check()
 
 
@@ -106,7 +107,7 @@ async def _healthy(settings: Settings, children: Processes, stop: asyncio.Event)
             return True
         if loop.time() > deadline:
             raise ServiceError(f"not healthy within {READY_S:g} s: {'; '.join(health['reasons'])}")
-        await wait_for_stop(stop, _CHECK_S)
+        await set_within(stop, _CHECK_S)
     return False
 
 

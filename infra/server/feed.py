@@ -12,12 +12,12 @@ from typing import Literal
 from agents.data.feed import Feed
 from infra.cli.feed_source import Source
 from infra.cli.feeding import CHECK_S, Pace, publish
-from infra.cli.stopping import wait_for_stop
 from infra.server.live import LiveView
 from infra.server.models import FeedStatus
 from orchestrator.facade import FinAgentOrchestrator
 from streams.errors import FinAgentError
 from streams.record import rfc3339
+from streams.retrying import set_within
 
 log = logging.getLogger("finagent.server")
 _LOOK_S = 0.1
@@ -82,7 +82,7 @@ class ServedFeed:
                 fed = await publish(feed, self.plan.source.slices, self.plan.pace, self.stop, self._progress(feed))
                 self.last = fed.until
                 self._change("stopped" if fed.interrupted else "completed", "")
-                while not await wait_for_stop(self.stop, CHECK_S):
+                while not await set_within(self.stop, CHECK_S):
                     # No slice comes any more by itself, and a stop or a kill switch waits for one.
                     await feed.close_empty()
             else:
@@ -96,11 +96,11 @@ class ServedFeed:
         if self.plan.wait_for_strategy:
             self._change("waiting", "waits for the first strategy with action run")
             while not self.live.runs:
-                if await wait_for_stop(self.stop, _LOOK_S):
+                if await set_within(self.stop, _LOOK_S):
                     return False
         if self.plan.delay_s:
             self._change("waiting", f"begins {self.plan.delay_s:g} s later")
-            return not await wait_for_stop(self.stop, self.plan.delay_s)
+            return not await set_within(self.stop, self.plan.delay_s)
         return not self.stop.is_set()
 
     def _progress(self, feed: Feed) -> Callable[[int], None]:

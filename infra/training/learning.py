@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.cli.connection import PATIENCE_S, connected, make_topics, memory, speaking
-from infra.cli.stopping import wait_for_stop
 from infra.cli.up import environment_of, logins_of
 from infra.processes import Processes, processes
 from orchestrator.settings import Settings
@@ -26,6 +25,7 @@ from rl.streaming import LEARNER, create_topics
 from rl.training import Progress
 from streams.clock import WallClock
 from streams.errors import InvalidData, ServiceError
+from streams.retrying import set_within
 from streams.topics import POLICIES
 
 log = logging.getLogger("finagent.cli")
@@ -52,7 +52,7 @@ class Actors:
         starts = dict.fromkeys(names, 0)
         for name in names:
             self._start(name, starts)
-        while not await wait_for_stop(stop, CHECK_S):
+        while not await set_within(stop, CHECK_S):
             for name in names:
                 if self.children.running[name].poll() is None:
                     continue
